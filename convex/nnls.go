@@ -1,0 +1,454 @@
+package convex
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/mat"
+)
+
+// coneData holds what the cones of all activation patterns of one data matrix
+// share. The cone of pattern D is K = {v : S v >= 0} with S = (2D-I)X after
+// every row was scaled to length one; a zero row of X constrains nothing.
+type coneData struct {
+	n, d int
+	x    blas64.General // n×d
+	inv  []float64      // n reciprocal row norms, 0 for a zero row
+}
+
+func newConeData(x *mat.Dense) *coneData {
+	raw := x.RawMatrix()
+	c := &coneData{n: raw.Rows, d: raw.Cols, x: raw, inv: make([]float64, raw.Rows)}
+	for i := range c.inv {
+		if s := norm2(raw.Data[i*raw.Stride : i*raw.Stride+raw.Cols]); s > 0 {
+			c.inv[i] = 1 / s
+		}
+	}
+	return c
+}
+
+func (c *coneData) row(i int) []float64 { return c.x.Data[i*c.x.Stride : i*c.x.Stride+c.d] }
+
+// rowSign returns the factor that turns row i of X into row i of S.
+func (c *coneData) rowSign(bits []uint64, i int) float64 {
+	if bits[i>>6]>>(uint(i)&63)&1 != 0 {
+		return c.inv[i]
+	}
+	return -c.inv[i]
+}
+
+// coneProjector projects vectors onto the cones of a coneData by the
+// active-set method of Lawson and Hanson on the dual
+//
+//	min_{a>=0} 1/2 ||z + S'a||²,  Proj_K(z) = z + S'a,
+//
+// keeping an orthonormal basis of the active rows. Its workspace is of size
+// d² + n, so every goroutine owns one.
+type coneProjector struct {
+	c   *coneData
+	q   []float64 // k orthonormal rows of length d spanning the active rows of S
+	r   []float64 // column j, at r[j*d:], holds the coordinates of active row j
+	idx []int     // active rows
+	a   []float64 // their multipliers, >= 0
+	in  []bool    // n, whether a row is active
+	// scratch
+	ls, qz, xv, t []float64
+	cand          []int
+	blocked       []int
+	isBlocked     []bool
+}
+
+func newConeProjector(c *coneData) *coneProjector {
+	d := c.d
+	return &coneProjector{
+		c: c, q: make([]float64, d*d), r: make([]float64, d*d),
+		idx: make([]int, 0, d), a: make([]float64, 0, d), in: make([]bool, c.n),
+		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n), t: make([]float64, d),
+		isBlocked: make([]bool, c.n),
+	}
+}
+
+// dependent is the relative length below which a row counts as lying in the
+// span of the active ones.
+const dependent = 1e-11
+
+func (p *coneProjector) reset() {
+	for _, i := range p.idx {
+		p.in[i] = false
+	}
+	p.idx, p.a = p.idx[:0], p.a[:0]
+}
+
+// push adds row i of S to the active rows; false if it depends on them.
+func (p *coneProjector) push(bits []uint64, i int) bool {
+	d, k := p.c.d, len(p.idx)
+	if k == d {
+		return false
+	}
+	s := p.c.rowSign(bits, i)
+	if s == 0 {
+		return false
+	}
+	w := p.q[k*d : k*d+d]
+	for j, v := range p.c.row(i) {
+		w[j] = s * v
+	}
+	col := p.r[k*d : k*d+d]
+	clear(col)
+	// Gram-Schmidt twice keeps the basis orthonormal to rounding.
+	for pass := 0; pass < 2; pass++ {
+		for j := 0; j < k; j++ {
+			qj := p.q[j*d : j*d+d]
+			g := dot(qj, w)
+			col[j] += g
+			axpy(-g, qj, w)
+		}
+	}
+	len2 := norm2(w)
+	if len2 < dependent {
+		return false
+	}
+	scale(1/len2, w)
+	col[k] = len2
+	p.idx, p.a = append(p.idx, i), append(p.a, 0)
+	p.in[i] = true
+	return true
+}
+
+// drop removes active row number j, restoring the triangle by rotations.
+func (p *coneProjector) drop(j int) {
+	d, k := p.c.d, len(p.idx)
+	p.in[p.idx[j]] = false
+	copy(p.idx[j:], p.idx[j+1:])
+	copy(p.a[j:], p.a[j+1:])
+	p.idx, p.a = p.idx[:k-1], p.a[:k-1]
+	copy(p.r[j*d:], p.r[(j+1)*d:k*d])
+	for m := j; m < k-1; m++ {
+		x, y := p.r[m*d+m], p.r[m*d+m+1]
+		h := math.Hypot(x, y)
+		if h == 0 {
+			continue
+		}
+		c, s := x/h, y/h
+		for l := m; l < k-1; l++ {
+			u, v := p.r[l*d+m], p.r[l*d+m+1]
+			p.r[l*d+m], p.r[l*d+m+1] = c*u+s*v, c*v-s*u
+		}
+		p.r[m*d+m+1] = 0
+		qm, qn := p.q[m*d:m*d+d], p.q[(m+1)*d:(m+1)*d+d]
+		for l, u := range qm {
+			v := qn[l]
+			qm[l], qn[l] = c*u+s*v, c*v-s*u
+		}
+	}
+}
+
+// leastSquares sets p.ls to the unconstrained multipliers of the active rows.
+func (p *coneProjector) leastSquares(z []float64) []float64 {
+	d, k := p.c.d, len(p.idx)
+	ls := p.ls[:k]
+	for j := range ls {
+		ls[j] = -dot(p.q[j*d:j*d+d], z)
+	}
+	for j := k - 1; j >= 0; j-- {
+		ls[j] /= p.r[j*d+j]
+		axpy(-ls[j], p.r[j*d:j*d+j], ls[:j])
+	}
+	return ls
+}
+
+// residual sets v to z minus its part in the span of the active rows, which
+// is z + S'a for the least-squares multipliers but without their cancellation.
+func (p *coneProjector) residual(v, z []float64) {
+	d := p.c.d
+	copy(v, z)
+	for pass := 0; pass < 2; pass++ {
+		for j := range p.idx {
+			q := p.q[j*d : j*d+d]
+			axpy(-dot(q, v), q, v)
+		}
+	}
+	if len(p.idx) == d {
+		clear(v)
+	}
+}
+
+// project sets v to Proj_K(z) for the cone of the pattern and returns the
+// worst violation of S v >= 0 left, relative to ||z||. warm lists rows likely
+// to be active (may be nil); the active rows and multipliers stay in p.idx and
+// p.a. If stop > 0 the method ends as soon as ||v|| <= stop: v = z + S'a with
+// a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
+func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, stop float64) (viol float64, err error) {
+	c := p.c
+	p.reset()
+	zn := norm2(z)
+	if zn == 0 || math.IsNaN(zn) || math.IsInf(zn, 0) {
+		copy(v, z)
+		if zn == 0 {
+			return 0, nil
+		}
+		return math.Inf(1), fmt.Errorf("convex: cone projection of a vector with NaN or Inf entries")
+	}
+	for _, i := range warm {
+		if i >= 0 && i < c.n && !p.in[i] {
+			p.push(bits, i)
+		}
+	}
+	// A warm set is trusted only as far as its multipliers are positive.
+	for len(p.idx) > 0 {
+		ls, worst := p.leastSquares(z), -1
+		for j, a := range ls {
+			if a <= 0 && (worst < 0 || a < ls[worst]) {
+				worst = j
+			}
+		}
+		if worst < 0 {
+			copy(p.a, ls)
+			break
+		}
+		for j := len(ls) - 1; j >= 0; j-- {
+			if ls[j] <= 0 {
+				p.drop(j)
+			}
+		}
+	}
+	p.residual(v, z)
+	eps := tol * zn
+	unblock := func() {
+		for _, i := range p.blocked {
+			p.isBlocked[i] = false
+		}
+		p.blocked = p.blocked[:0]
+	}
+	defer unblock()
+	limit := 3*c.n + 10*c.d + 50
+	for iter := 0; ; {
+		vn := norm2(v)
+		if vn <= stop || vn <= 1e-14*zn {
+			if vn <= 1e-14*zn {
+				clear(v)
+			}
+			return 0, nil
+		}
+		worst := p.price(v, bits, eps)
+		if worst <= eps {
+			return math.Max(worst, 0) / zn, nil
+		}
+		// The worst rows of a full pass serve several steps: one pass costs
+		// n·d, a look at the short list only a few rows.
+		progress := false
+		for {
+			best, bw := -1, eps
+			for _, i := range p.cand {
+				if p.in[i] || p.isBlocked[i] {
+					continue
+				}
+				if w := -c.rowSign(bits, i) * dot(c.row(i), v); w > bw {
+					best, bw = i, w
+				}
+			}
+			if best < 0 {
+				break
+			}
+			if iter++; iter > limit {
+				return worst / zn, fmt.Errorf("convex: cone projection: no convergence in %d active-set steps, violation %.1e", limit, worst/zn)
+			}
+			if !p.push(bits, best) {
+				p.block(best)
+				continue
+			}
+			if p.leastSquares(z)[len(p.idx)-1] <= 0 {
+				p.drop(len(p.idx) - 1)
+				p.block(best)
+				continue
+			}
+			p.step(z)
+			p.residual(v, z)
+			progress = true
+			unblock()
+			if norm2(v) <= math.Max(stop, 1e-14*zn) {
+				break
+			}
+		}
+		if !progress {
+			return worst / zn, nil // only numerically dependent rows are violated
+		}
+	}
+}
+
+func (p *coneProjector) block(i int) {
+	p.isBlocked[i] = true
+	p.blocked = append(p.blocked, i)
+}
+
+// step moves the multipliers to the least-squares ones of the active rows,
+// dropping those that would turn negative on the way.
+func (p *coneProjector) step(z []float64) {
+	for len(p.idx) > 0 {
+		ls := p.leastSquares(z)
+		alpha, at := 1.0, -1
+		for j, t := range ls {
+			if t <= 0 {
+				if s := p.a[j] / (p.a[j] - t); s < alpha || at < 0 {
+					alpha, at = s, j
+				}
+			}
+		}
+		if at < 0 {
+			copy(p.a, ls)
+			return
+		}
+		for j, t := range ls {
+			p.a[j] += alpha * (t - p.a[j])
+		}
+		for j := len(p.a) - 1; j >= 0; j-- {
+			if j == at || p.a[j] <= 0 {
+				p.drop(j)
+			}
+		}
+	}
+}
+
+// price returns the worst violation of S v >= 0 and fills the list of
+// candidates with the rows violated by at least a third of it.
+func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
+	c := p.c
+	blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
+	worst := 0.0
+	for i, t := range p.xv {
+		t *= -c.rowSign(bits, i)
+		p.xv[i] = t
+		if t > worst && !p.in[i] {
+			worst = t
+		}
+	}
+	p.cand = p.cand[:0]
+	if worst <= eps {
+		return worst
+	}
+	for i, t := range p.xv {
+		if t >= worst/3 && t > eps && !p.in[i] {
+			p.cand = append(p.cand, i)
+		}
+	}
+	return worst
+}
+
+// activeBasis appends to dst[:0] the orthonormal rows spanning the active ones.
+func (p *coneProjector) activeBasis(dst []float64) []float64 {
+	return append(dst[:0], p.q[:len(p.idx)*p.c.d]...)
+}
+
+// coneProject sets dst to z + S'a, the projection of z onto the cone
+// {v : S v >= 0} of a pattern, S being (2D-I)X with rows scaled to length one.
+// warm holds n multipliers: its positive entries start the active set and on
+// return it is the a of the answer, so that whatever the tolerance
+// ||dst|| >= ||Proj_K(z)|| up to rounding. resid is the larger of the worst
+// constraint violation and the complementarity error, relative to ||z||.
+func coneProject(dst, z []float64, X *mat.Dense, pattern []uint64, warm []float64, tol float64) (resid float64, err error) {
+	n, d := X.Dims()
+	if len(z) != d || len(dst) != d || len(warm) != n || len(pattern) < (n+63)/64 {
+		return 0, fmt.Errorf("convex: coneProject: X is %d×%d, so z and dst must have %d entries (have %d, %d), warm %d (has %d) and the pattern %d words (has %d)",
+			n, d, d, len(z), len(dst), n, len(warm), (n+63)/64, len(pattern))
+	}
+	return newConeProjector(newConeData(X)).projectDense(dst, z, pattern, warm, tol)
+}
+
+// projectDense is project with the multipliers as a vector of length n.
+func (p *coneProjector) projectDense(dst, z []float64, pattern []uint64, warm []float64, tol float64) (resid float64, err error) {
+	var start []int
+	for i, a := range warm {
+		if a > 0 {
+			start = append(start, i)
+		}
+	}
+	resid, err = p.project(dst, z, pattern, start, tol, 0)
+	clear(warm)
+	for j, i := range p.idx {
+		warm[i] = p.a[j]
+	}
+	// Evaluate z + S'a as it stands: a bound must not rest on the basis.
+	copy(dst, z)
+	for j, i := range p.idx {
+		axpy(p.a[j]*p.c.rowSign(pattern, i), p.c.row(i), dst)
+	}
+	zn := norm2(z)
+	for j, i := range p.idx {
+		if e := math.Abs(p.a[j]*p.c.rowSign(pattern, i)*dot(p.c.row(i), dst)) / (zn*zn + math.SmallestNonzeroFloat64); e > resid {
+			resid = e
+		}
+	}
+	return resid, err
+}
+
+// coneDualNorm bounds ||Proj_K(z)|| = max{z'u : u in K, ||u|| <= 1} from both
+// sides. The upper bound is ||z + S'a|| for the multipliers a >= 0 found, plus
+// the rounding of its evaluation, and holds whatever the method did. The lower
+// one is z'u for a unit vector u that violates S u >= 0 by no more than tol.
+func coneDualNorm(z []float64, X *mat.Dense, pattern []uint64, warm []float64, tol float64) (upper, lower float64, err error) {
+	_, d := X.Dims()
+	v := make([]float64, d)
+	if _, err = coneProject(v, z, X, pattern, warm, tol); err != nil && len(warm) == 0 {
+		return math.Inf(1), 0, err
+	}
+	upper, lower = coneBounds(z, v, warm)
+	return upper, lower, err
+}
+
+// coneBounds turns v = z + S'a into bounds on ||Proj_K(z)||.
+func coneBounds(z, v, a []float64) (upper, lower float64) {
+	vn, zn := norm2(v), norm2(z)
+	sum := zn
+	for _, t := range a {
+		sum += t
+	}
+	upper = vn + 4e-16*float64(len(z)+2)*sum
+	if vn > 0 {
+		lower = math.Max(0, dot(z, v)/vn)
+	}
+	return math.Min(upper, zn*(1+1e-15)), math.Min(lower, upper)
+}
+
+func dot(a, b []float64) float64 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float64
+	for len(a) >= 4 {
+		s0 += a[0] * b[0]
+		s1 += a[1] * b[1]
+		s2 += a[2] * b[2]
+		s3 += a[3] * b[3]
+		a, b = a[4:], b[4:]
+	}
+	for i, v := range a {
+		s0 += v * b[i]
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+func axpy(alpha float64, x, y []float64) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] += alpha * v
+	}
+}
+
+func scale(alpha float64, x []float64) {
+	for i := range x {
+		x[i] *= alpha
+	}
+}
+
+// norm2 is the Euclidean norm; it falls back on a scaled sum where squares
+// would over- or underflow.
+func norm2(x []float64) float64 {
+	s := dot(x, x)
+	if s > 1e-280 && s < 1e280 {
+		return math.Sqrt(s)
+	}
+	if len(x) == 0 {
+		return 0
+	}
+	return blas64.Nrm2(blas64.Vector{N: len(x), Inc: 1, Data: x})
+}

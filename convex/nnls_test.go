@@ -1,0 +1,148 @@
+package convex
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// randomCone draws a data matrix with the troubles of real ones and a pattern.
+func randomCone(rng *rand.Rand, kind int) (*mat.Dense, []uint64) {
+	n, d := 5+rng.IntN(60), 1+rng.IntN(12)
+	x := mat.NewDense(n, d, nil)
+	for i := 0; i < n; i++ {
+		for j := 0; j < d; j++ {
+			x.Set(i, j, rng.NormFloat64())
+		}
+	}
+	switch kind {
+	case 1: // duplicate and zero rows
+		for i := 1; i < n; i += 3 {
+			x.SetRow(i, mat.Row(nil, i-1, x))
+		}
+		x.SetRow(0, make([]float64, d))
+	case 2: // rank deficient
+		for i := 0; i < n; i++ {
+			x.Set(i, d-1, x.At(i, 0))
+		}
+	case 3: // badly scaled rows and columns
+		for i := 0; i < n; i++ {
+			for j := 0; j < d; j++ {
+				x.Set(i, j, x.At(i, j)*math.Pow(10, float64(i%7-3))*math.Pow(10, float64(j%5-2)))
+			}
+		}
+	}
+	u := make([]float64, d)
+	for j := range u {
+		u[j] = rng.NormFloat64()
+	}
+	bits := make([]uint64, (n+63)/64)
+	for i := 0; i < n; i++ {
+		if dot(x.RawRowView(i), u) > 0 || kind == 4 && rng.IntN(2) == 0 {
+			bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	return x, bits
+}
+
+func TestConeProjectKKT(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for trial := 0; trial < 400; trial++ {
+		x, bits := randomCone(rng, trial%5)
+		n, d := x.Dims()
+		z := make([]float64, d)
+		for j := range z {
+			z[j] = rng.NormFloat64() * math.Pow(10, float64(trial%9-4))
+		}
+		v, warm := make([]float64, d), make([]float64, n)
+		for i := range warm { // a useless warm start must not matter
+			if trial%2 == 1 && rng.IntN(4) == 0 {
+				warm[i] = rng.Float64()
+			}
+		}
+		resid, err := coneProject(v, z, x, bits, warm, 1e-12)
+		if err != nil {
+			t.Fatalf("trial %d: %v", trial, err)
+		}
+		tol := 1e-9
+		if trial%5 == 3 {
+			tol = 1e-7
+		}
+		if resid > tol {
+			t.Errorf("trial %d (%d×%d): residual %g", trial, n, d, resid)
+		}
+		c, zn, recon := newConeData(x), norm2(z), append([]float64(nil), z...)
+		for i := 0; i < n; i++ {
+			s := c.rowSign(bits, i)
+			if warm[i] < 0 {
+				t.Fatalf("trial %d: negative multiplier", trial)
+			}
+			if w := s * dot(x.RawRowView(i), v); w < -tol*zn {
+				t.Errorf("trial %d: row %d violated by %g", trial, i, -w/zn)
+			}
+			axpy(warm[i]*s, x.RawRowView(i), recon)
+		}
+		axpy(-1, v, recon)
+		if e := norm2(recon); e > 1e-9*zn {
+			t.Errorf("trial %d: v differs from z+S'a by %g", trial, e/zn)
+		}
+		if g := dot(v, v) - dot(v, z); math.Abs(g) > 10*tol*zn*zn {
+			t.Errorf("trial %d: v is not orthogonal to z-v: %g", trial, g/(zn*zn))
+		}
+		up, lo, err := coneDualNorm(z, x, bits, warm, 1e-12)
+		if err != nil || lo > up || up-lo > 10*math.Sqrt(tol)*zn || norm2(v) > up*(1+1e-12) {
+			t.Errorf("trial %d: bounds %g..%g around %g (%v)", trial, lo, up, norm2(v), err)
+		}
+	}
+}
+
+func TestConeProjectStopsEarlyWithABound(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for trial := 0; trial < 50; trial++ {
+		x, bits := randomCone(rng, 0)
+		_, d := x.Dims()
+		z, v, w := make([]float64, d), make([]float64, d), make([]float64, d)
+		for j := range z {
+			z[j] = rng.NormFloat64()
+		}
+		p := newConeProjector(newConeData(x))
+		if _, err := p.project(v, z, bits, nil, 1e-12, 0); err != nil {
+			t.Fatal(err)
+		}
+		stop := 1.2*norm2(v) + 1e-3
+		if _, err := p.project(w, z, bits, nil, 1e-12, stop); err != nil {
+			t.Fatal(err)
+		}
+		if g := norm2(w); g > stop || g < norm2(v)*(1-1e-12) {
+			t.Errorf("stopped at %g, asked for %g, true %g", g, stop, norm2(v))
+		}
+	}
+}
+
+func BenchmarkConeProject(b *testing.B) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	n, d := 1000, 50
+	x := mat.NewDense(n, d, nil)
+	for i := range x.RawMatrix().Data {
+		x.RawMatrix().Data[i] = rng.NormFloat64()
+	}
+	u, z, v := make([]float64, d), make([]float64, d), make([]float64, d)
+	for j := range u {
+		u[j], z[j] = rng.NormFloat64(), rng.NormFloat64()
+	}
+	bits := make([]uint64, (n+63)/64)
+	for i := 0; i < n; i++ {
+		if dot(x.RawRowView(i), u) > 0 {
+			bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	p := newConeProjector(newConeData(x))
+	for b.Loop() {
+		if _, err := p.project(v, z, bits, nil, 1e-12, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(p.idx)), "active")
+}
