@@ -1,0 +1,68 @@
+package convex
+
+// Fn is a convex function of a vector, as a struct of functions: a capability
+// is a field that is not nil, so a function written in a cell says by what it
+// leaves out what cannot be done with it. All functions must be safe to call
+// concurrently, must not keep their arguments, and dst may be the argument.
+type Fn struct {
+	Name   string
+	Labels []float64 // the targets y of a data term, one an entry of the argument; nil if it has none
+
+	Value    func(x []float64) float64         // f(x)
+	Grad     func(dst, x []float64)            // gradient; nil when f is not differentiable everywhere
+	Subgrad  func(dst, x []float64)            // some subgradient; nil when Grad serves
+	Hess     func(dst, x []float64)            // diagonal of the Hessian, for an f that is a sum over entries
+	Prox     func(dst, x []float64, t float64) // argmin_z f(z) + |z-x|²/(2t), t > 0
+	Conj     func(v []float64) float64         // f*(v) = sup_x v'x - f(x); +Inf outside its domain
+	ConjGrad func(dst, v []float64)            // gradient of f* inside its domain
+	ConjHess func(dst, v []float64)            // diagonal of the Hessian of f* inside its domain
+
+	// Lipschitz is a Lipschitz constant of Grad; 0 when unknown or there is none.
+	Lipschitz float64
+}
+
+// anyGrad is Grad, or Subgrad when there is no gradient; nil if neither.
+func (f Fn) anyGrad() func(dst, x []float64) {
+	if f.Grad != nil {
+		return f.Grad
+	}
+	return f.Subgrad
+}
+
+// Loss makes the data term of a problem from its labels. The zero value means
+// Squared. A loss of one's own is convex.Loss{Name: "mine", New: ...}.
+type Loss struct {
+	Name string
+	// New returns Σ_i loss(f_i, y_i) as a function of f, for labels y; an
+	// error says which labels are not in the domain.
+	New func(y []float64) (Fn, error)
+}
+
+func (l Loss) orDefault() Loss {
+	if l.New == nil && l.Name == "" {
+		return Squared
+	}
+	return l
+}
+
+// Penalty is a convex, positively homogeneous or at least non-negative
+// function of one block of variables with value 0 at 0; its weight (beta) is
+// part of it. A capability is a field that is not nil.
+//
+// A block z comes with its shape: a rows×cols matrix, row-major.
+type Penalty struct {
+	Name string
+
+	Value func(z []float64, rows, cols int) float64
+	// Prox is argmin_w t·Value(w) + |w-z|²/2.
+	Prox func(dst, z []float64, rows, cols int, t float64)
+	// Polar is, for a norm, the dual norm divided by the weight: the smallest
+	// t ≥ 0 with v'w ≤ t·Value(w) for all w. The dual constraint of a block
+	// without cone is Polar(A_b'v) ≤ 1.
+	Polar func(v []float64, rows, cols int) float64
+	// Conj is the conjugate, for penalties that are not norms.
+	Conj func(v []float64, rows, cols int) float64
+
+	// GroupL2 > 0 says that Value is exactly GroupL2·|z|₂.
+	GroupL2 float64
+}
