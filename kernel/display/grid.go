@@ -1,0 +1,206 @@
+package display
+
+import (
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// grid is a table ready to be written: the common ground of matrices, slices,
+// maps, structs and Table.
+type grid struct {
+	head    []string // titles of the columns; nil: none
+	index   []string // titles of the rows; nil: none
+	rows    [][]entry
+	caption string
+}
+
+// entry is one field of a grid.
+type entry struct {
+	text string
+	kind kind
+}
+
+type kind uint8
+
+const (
+	number kind = iota // set right
+	words              // set left
+	bad                // NaN, Inf, a nil where a value should be: marked
+	gap                // stands for what is elided
+)
+
+var ellipsis = entry{"⋯", gap}
+
+const wordLimit = 60 // runes of one entry
+
+// entryOf formats a value for a grid.
+func entryOf(v reflect.Value) entry {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.IsValid() && !hasText(v) {
+		switch v.Kind() {
+		case reflect.Float32, reflect.Float64:
+			return floatEntry(v.Float())
+		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+			return entry{brief(v, wordLimit), number}
+		}
+	}
+	return entry{brief(v, wordLimit), words}
+}
+
+// floatEntry writes six significant digits: enough to compare by eye, short
+// enough for a table.
+func floatEntry(f float64) entry {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return entry{strconv.FormatFloat(f, 'g', -1, 64), bad}
+	}
+	return entry{strconv.FormatFloat(f, 'g', 6, 64), number}
+}
+
+func (g *grid) bundle(v any) Bundle {
+	return one(MIMEHTML, g.html(), Text(v))
+}
+
+func (g *grid) html() string {
+	p := newPage()
+	g.write(p)
+	return p.done()
+}
+
+func (g *grid) write(p *page) {
+	p.WriteString("<table>")
+	if g.head != nil {
+		p.WriteString("<thead><tr>")
+		if g.index != nil {
+			p.WriteString("<th></th>")
+		}
+		for j, h := range g.head {
+			p.el("th", g.columnClass(j), h)
+		}
+		p.WriteString("</tr></thead>")
+	}
+	p.WriteString("<tbody>")
+	for i, row := range g.rows {
+		p.WriteString("<tr>")
+		if g.index != nil {
+			class := "l"
+			if isNumber(g.index[i]) {
+				class = ""
+			}
+			if g.index[i] == ellipsis.text {
+				class = "e"
+			}
+			p.el("th", class, g.index[i])
+		}
+		for _, e := range row {
+			class := ""
+			switch e.kind {
+			case words:
+				class = "l"
+			case bad:
+				class = "bad"
+			case gap:
+				class = "e"
+			}
+			p.el("td", class, e.text)
+		}
+		p.WriteString("</tr>")
+	}
+	p.WriteString("</tbody></table>")
+	p.caption(g.caption)
+}
+
+// columnClass sets the title of a column as its first real entry is set.
+func (g *grid) columnClass(j int) string {
+	for _, row := range g.rows {
+		if j < len(row) {
+			switch row[j].kind {
+			case words:
+				return "l"
+			case number, bad:
+				return ""
+			}
+		}
+	}
+	return ""
+}
+
+// text lays the grid out in columns for a terminal.
+func (g *grid) text() string {
+	var all [][]entry
+	width := len(g.head)
+	if g.head != nil {
+		row := make([]entry, len(g.head))
+		for j, h := range g.head {
+			row[j] = entry{h, number}
+			if g.columnClass(j) == "l" {
+				row[j].kind = words
+			}
+		}
+		all = append(all, row)
+	}
+	for _, row := range g.rows {
+		all = append(all, row)
+		width = max(width, len(row))
+	}
+	if g.index != nil {
+		off := len(all) - len(g.rows)
+		for i := range all {
+			title := entry{"", words}
+			if i >= off {
+				title.text = g.index[i-off]
+			}
+			if isNumber(title.text) {
+				title.kind = number
+			}
+			all[i] = append([]entry{title}, all[i]...)
+		}
+		width++
+	}
+	widths := make([]int, width)
+	for _, row := range all {
+		for j, e := range row {
+			widths[j] = max(widths[j], utf8.RuneCountInString(e.text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range all {
+		var line strings.Builder
+		for j, e := range row {
+			if j > 0 {
+				line.WriteString("  ")
+			}
+			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(e.text))
+			if e.kind == words {
+				line.WriteString(e.text + pad)
+			} else {
+				line.WriteString(pad + e.text)
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " "))
+		b.WriteByte('\n')
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+// indices titles elided rows or columns by their positions.
+func indices(at []int) []string {
+	out := make([]string, len(at))
+	for i, k := range at {
+		out[i] = ellipsis.text
+		if k >= 0 {
+			out[i] = strconv.Itoa(k)
+		}
+	}
+	return out
+}

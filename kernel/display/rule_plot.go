@@ -1,0 +1,167 @@
+package display
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"sync"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// A Figure is a plot, or several on a grid, of a given size. A *plot.Plot
+// alone is shown in the size [PlotSize] sets.
+//
+//	display.Figure{Plots: [][]*plot.Plot{{left, right}}, Width: 9}
+type Figure struct {
+	Plots         [][]*plot.Plot // rows of plots; a nil plot leaves its place empty
+	Width, Height float64        // of the whole figure, in inches; 0: by the number of rows and columns
+	Title         string         // above all of them
+}
+
+var plotSize = struct {
+	sync.Mutex
+	width, height float64
+}{width: 6, height: 4}
+
+// PlotSize sets the size in inches at which plots are shown from now on; it
+// is 6 by 4 at first. Zero keeps a side as it is.
+func PlotSize(width, height float64) error {
+	for _, x := range []float64{width, height} {
+		if math.IsNaN(x) || x < 0 || x > maxInches {
+			return fmt.Errorf("display: plot size %g×%g inches: each side must be between 0 and %d", width, height, maxInches)
+		}
+	}
+	plotSize.Lock()
+	defer plotSize.Unlock()
+	if width > 0 {
+		plotSize.width = width
+	}
+	if height > 0 {
+		plotSize.height = height
+	}
+	return nil
+}
+
+const (
+	maxInches = 40
+	cssDPI    = 96      // CSS pixels in an inch
+	maxSVG    = 1 << 20 // a picture with more strokes than this is better as PNG alone
+)
+
+func renderPlot(v any) (Bundle, bool) {
+	switch p := v.(type) {
+	case *plot.Plot:
+		if p == nil {
+			return Bundle{}, false
+		}
+		return Figure{Plots: [][]*plot.Plot{{p}}}.bundle(), true
+	case *Figure:
+		if p == nil {
+			return Bundle{}, false
+		}
+		return p.bundle(), true
+	}
+	return Bundle{}, false
+}
+
+// bundle draws the figure as PNG, at twice the resolution of the screen, and
+// as SVG.
+func (f Figure) bundle() Bundle {
+	rows, cols := len(f.Plots), 0
+	for _, row := range f.Plots {
+		cols = max(cols, len(row))
+	}
+	if cols == 0 {
+		return one(MIMEText, "", "(a figure without plots)")
+	}
+	plotSize.Lock()
+	w, h := plotSize.width, plotSize.height
+	plotSize.Unlock()
+	if rows*cols > 1 { // smaller each, but the whole no wider than a page
+		w, h = min(0.75*w*float64(cols), 12), 0.75*h*float64(rows)
+	}
+	if f.Width > 0 {
+		w = f.Width
+	}
+	if f.Height > 0 {
+		h = f.Height
+	}
+	if !(w > 0 && h > 0 && w <= maxInches && h <= maxInches) {
+		var b Bundle
+		b.set(MIMEText, fmt.Sprintf("(a figure of %g×%g inches is not drawn: each side must be positive and at most %d)", w, h, maxInches))
+		return b
+	}
+	var b Bundle
+	b.set(MIMEText, f.text())
+	wl, hl := vg.Length(w)*vg.Inch, vg.Length(h)*vg.Inch
+
+	var out bytes.Buffer
+	raster := vgimg.NewWith(vgimg.UseWH(wl, hl), vgimg.UseDPI(2*cssDPI), vgimg.UseBackgroundColor(color.White))
+	f.draw(draw.New(raster), rows, cols)
+	if _, err := (vgimg.PngCanvas{Canvas: raster}).WriteTo(&out); err != nil {
+		b.set(MIMEText, b.Text()+" (not drawn: "+err.Error()+")")
+		return b
+	}
+	b.set(MIMEPNG, out.Bytes())
+	b.setSize(MIMEPNG, int(w*cssDPI+0.5), int(h*cssDPI+0.5))
+
+	var svg bytes.Buffer
+	vector := vgsvg.New(wl, hl)
+	f.draw(draw.New(vector), rows, cols)
+	if _, err := vector.WriteTo(&svg); err == nil && svg.Len() <= maxSVG {
+		b.set(MIMESVG, svg.String())
+	}
+	return b
+}
+
+func (f Figure) draw(c draw.Canvas, rows, cols int) {
+	if f.Title != "" {
+		style := plot.New().Title.TextStyle
+		style.Font.Size = 14
+		style.XAlign, style.YAlign = draw.XCenter, draw.YTop
+		c.FillText(style, vg.Point{X: c.Center().X, Y: c.Max.Y - vg.Points(4)}, f.Title)
+		c = draw.Crop(c, 0, 0, 0, -vg.Points(24))
+	}
+	if rows == 1 && cols == 1 {
+		if p := f.Plots[0][0]; p != nil {
+			p.Draw(c)
+		}
+		return
+	}
+	plots := make([][]*plot.Plot, rows)
+	for i := range plots {
+		plots[i] = make([]*plot.Plot, cols)
+		copy(plots[i], f.Plots[i])
+	}
+	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: vg.Points(12), PadY: vg.Points(12)}
+	canvases := plot.Align(plots, tiles, c)
+	for i, row := range plots {
+		for j, p := range row {
+			if p != nil {
+				p.Draw(canvases[i][j])
+			}
+		}
+	}
+}
+
+// text names the figure by its titles.
+func (f Figure) text() string {
+	name := "plot"
+	if t := f.Title; t != "" {
+		name += ": " + oneLine(t, wordLimit)
+	}
+	for _, row := range f.Plots {
+		for _, p := range row {
+			if p != nil && p.Title.Text != "" {
+				name += ": " + oneLine(p.Title.Text, wordLimit)
+			}
+		}
+	}
+	return name
+}
