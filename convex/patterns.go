@@ -1,8 +1,11 @@
 package convex
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"sort"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -11,10 +14,11 @@ import (
 // pattern p says whether a neuron with that pattern is active on sample i.
 type Patterns struct {
 	// Complete says that these are all the patterns 1[Xu > 0] that occur on an
-	// open set of u: the optimum over them is global.
+	// open set of u (the all-off one may be left out, it adds nothing to a
+	// network): the optimum over them is global.
 	Complete bool
-	// Gates, when not nil, is P×d: row p is a vector u with pattern p. It lets
-	// a gated network predict on new data.
+	// Gates, when not nil, is d×P: the patterns are those of 1[X·Gates > 0].
+	// It lets a gated network predict on new data.
 	Gates *mat.Dense
 	// Source is "enumerated", "sampled" or "given".
 	Source string
@@ -27,6 +31,107 @@ type Patterns struct {
 func newPatterns(p, n int) *Patterns {
 	w := (n + 63) / 64
 	return &Patterns{n: n, words: w, bits: make([]uint64, p*w)}
+}
+
+// NewPatterns returns the patterns of a P×n matrix of zeros and ones, one
+// pattern a row.
+func NewPatterns(D mat.Matrix) (*Patterns, error) {
+	if D == nil {
+		return nil, fmt.Errorf("convex: NewPatterns: the matrix is nil: want P×n zeros and ones, one pattern a row")
+	}
+	P, n := D.Dims()
+	if P == 0 || n == 0 {
+		return nil, fmt.Errorf("convex: NewPatterns: the matrix is %d×%d: want P×n zeros and ones, one pattern a row", P, n)
+	}
+	p := newPatterns(P, n)
+	p.Source = "given"
+	for i := 0; i < P; i++ {
+		for j := 0; j < n; j++ {
+			switch v := D.At(i, j); v {
+			case 0:
+			case 1:
+				p.set(i, j)
+			default:
+				return nil, fmt.Errorf("convex: NewPatterns: entry (%d,%d) is %g: a pattern is zeros and ones", i, j, v)
+			}
+		}
+	}
+	return p, nil
+}
+
+// NewPatternsBool is NewPatterns for rows of booleans.
+func NewPatternsBool(rows [][]bool) (*Patterns, error) {
+	if len(rows) == 0 || len(rows[0]) == 0 {
+		return nil, fmt.Errorf("convex: NewPatternsBool: no patterns: want P rows of n booleans")
+	}
+	p := newPatterns(len(rows), len(rows[0]))
+	p.Source = "given"
+	for i, r := range rows {
+		if len(r) != p.n {
+			return nil, fmt.Errorf("convex: NewPatternsBool: row %d has %d entries but row 0 has %d", i, len(r), p.n)
+		}
+		for j, on := range r {
+			if on {
+				p.set(i, j)
+			}
+		}
+	}
+	return p, nil
+}
+
+// NewPatternsBits is NewPatterns for bit-packed rows: bit i%8 of byte i/8 of a
+// row is sample i; n is the number of samples.
+func NewPatternsBits(rows [][]byte, n int) (*Patterns, error) {
+	if len(rows) == 0 || n <= 0 {
+		return nil, fmt.Errorf("convex: NewPatternsBits: %d rows of %d bits: want at least one of each", len(rows), n)
+	}
+	p := newPatterns(len(rows), n)
+	p.Source = "given"
+	for i, r := range rows {
+		if len(r) != (n+7)/8 {
+			return nil, fmt.Errorf("convex: NewPatternsBits: row %d has %d bytes: %d samples take %d", i, len(r), n, (n+7)/8)
+		}
+		for j := 0; j < n; j++ {
+			if r[j>>3]>>(j&7)&1 != 0 {
+				p.set(i, j)
+			}
+		}
+	}
+	return p, nil
+}
+
+// GatePatterns returns the patterns 1[X·G > 0] of P gate vectors, the columns
+// of G (d×P), without duplicates and without the all-off pattern.
+func GatePatterns(X, G mat.Matrix) (*Patterns, error) {
+	M, err := finiteMatrix("X", X)
+	if err != nil {
+		return nil, err
+	}
+	Gm, err := finiteMatrix("gates", G)
+	if err != nil {
+		return nil, err
+	}
+	n, d := M.Dims()
+	gd, P := Gm.Dims()
+	if gd != d {
+		return nil, fmt.Errorf("convex: gates are %d×%d but X is %d×%d: rows of gates must equal columns of X", gd, P, n, d)
+	}
+	S := mat.NewDense(n, P, nil)
+	S.Mul(M, Gm)
+	p := newPatterns(P, n)
+	p.Source, p.Gates = "given", Gm
+	for i := 0; i < n; i++ {
+		for k, v := range S.RawRowView(i) {
+			if v > 0 {
+				p.set(k, i)
+			}
+		}
+	}
+	p = p.Distinct()
+	if p.Len() == 0 {
+		return nil, fmt.Errorf("convex: gates: none of the %d gates is active on any sample", P)
+	}
+	return p, nil
 }
 
 // Len is the number of patterns P.
@@ -80,6 +185,88 @@ func (p *Patterns) Dense() *mat.Dense {
 		}
 	}
 	return D
+}
+
+// Distinct returns the patterns without duplicates and without the all-off
+// pattern, in their order.
+func (p *Patterns) Distinct() *Patterns {
+	seen := map[string]bool{}
+	var keep []int
+	for i := 0; i < p.Len(); i++ {
+		k := rowKey(p.Row(i))
+		if p.Count(i) == 0 || seen[k] {
+			continue
+		}
+		seen[k] = true
+		keep = append(keep, i)
+	}
+	if len(keep) == p.Len() {
+		return p
+	}
+	return p.Subset(keep)
+}
+
+// Subset returns the patterns of the given indices, in that order. It is not
+// complete unless it only leaves out the all-off pattern or duplicates.
+func (p *Patterns) Subset(idx []int) *Patterns {
+	q := newPatterns(0, p.n)
+	q.Source = p.Source
+	for _, i := range idx {
+		q.bits = append(q.bits, p.Row(i)...)
+	}
+	if p.Gates != nil && len(idx) > 0 {
+		d, _ := p.Gates.Dims()
+		q.Gates = mat.NewDense(d, len(idx), nil)
+		for k, i := range idx {
+			for j := 0; j < d; j++ {
+				q.Gates.Set(j, k, p.Gates.At(j, i))
+			}
+		}
+	}
+	q.Complete = p.Complete && q.covers(p)
+	return q
+}
+
+// covers says whether every pattern of o but the all-off one is in p.
+func (p *Patterns) covers(o *Patterns) bool {
+	if p.n != o.n {
+		return false
+	}
+	have := make(map[string]bool, p.Len())
+	for i := 0; i < p.Len(); i++ {
+		have[rowKey(p.Row(i))] = true
+	}
+	for i := 0; i < o.Len(); i++ {
+		if o.Count(i) > 0 && !have[rowKey(o.Row(i))] {
+			return false
+		}
+	}
+	return true
+}
+
+// sort orders the patterns by their bits, so that the order does not depend on
+// how they were found.
+func (p *Patterns) sort() {
+	idx := make([]int, p.Len())
+	keys := make([]string, p.Len())
+	for i := range idx {
+		idx[i], keys[i] = i, rowKey(p.Row(i))
+	}
+	sort.Slice(idx, func(a, b int) bool { return keys[idx[a]] < keys[idx[b]] })
+	q := p.Subset(idx)
+	p.bits, p.Gates = q.bits, q.Gates
+}
+
+// rowKey is the bits of a row as a map key that sorts sample by sample.
+func rowKey(row []uint64) string {
+	var b bytes.Buffer
+	b.Grow(8 * len(row))
+	var w [8]byte
+	for _, v := range row {
+		binary.BigEndian.PutUint64(w[:], bits.Reverse64(v))
+		b.Write(w[:])
+	}
+	return b.String()
 }
 
 // String is a one-line summary.
