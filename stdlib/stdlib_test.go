@@ -23,8 +23,8 @@ var sample = []string{
 	"gonum.org/v1/plot", "gonum.org/v1/plot/plotter", "gonum.org/v1/plot/vg",
 }
 
-// table is the symbol table of a package that must be there.
-func table(t testing.TB, path string) map[string]reflect.Value {
+// symbolsOf is the symbol table of a package that must be there.
+func symbolsOf(t testing.TB, path string) map[string]reflect.Value {
 	t.Helper()
 	p, ok := Lookup(path)
 	if !ok {
@@ -39,7 +39,7 @@ func TestEveryTableBuilds(t *testing.T) {
 		t.Fatalf("%d paths, sorted %v", len(paths), slices.IsSorted(paths))
 	}
 	for _, path := range paths {
-		for key, v := range table(t, path) {
+		for key, v := range symbolsOf(t, path) {
 			if !v.IsValid() || !token.IsIdentifier(key) {
 				t.Errorf("%s: symbol %q has the value %v", path, key, v)
 			}
@@ -51,7 +51,7 @@ func TestEveryTableBuilds(t *testing.T) {
 func TestTablesAgreeWithTypes(t *testing.T) {
 	imp := Importer(token.NewFileSet())
 	for _, path := range Paths() {
-		syms := table(t, path)
+		syms := symbolsOf(t, path)
 		p, err := imp.Import(path)
 		if err != nil {
 			t.Error(err)
@@ -121,7 +121,7 @@ func generic(o *types.TypeName) bool {
 func TestWrappers(t *testing.T) {
 	n := 0
 	for _, path := range Paths() {
-		syms := table(t, path)
+		syms := symbolsOf(t, path)
 		for key, v := range syms {
 			if key[0] != '_' {
 				continue
@@ -143,7 +143,7 @@ func TestWrappers(t *testing.T) {
 		}
 	}
 	for path, name := range map[string]string{"io": "_Writer", "error": "", "sort": "_Interface", "gonum.org/v1/gonum/mat": "_Matrix", "gonum.org/v1/plot": "_Plotter", "gonum.org/v1/plot/plotter": "_XYer", "fmt": "_Stringer", "encoding/json": "_Marshaler"} {
-		if name != "" && !table(t, path)[name].IsValid() {
+		if name != "" && !symbolsOf(t, path)[name].IsValid() {
 			t.Errorf("%s has no %s", path, name)
 		}
 	}
@@ -151,20 +151,20 @@ func TestWrappers(t *testing.T) {
 }
 
 func TestTablesHaveTheRealThing(t *testing.T) {
-	if f := table(t, "strings")["ToUpper"].Interface().(func(string) string); f("ab") != "AB" {
+	if f := symbolsOf(t, "strings")["ToUpper"].Interface().(func(string) string); f("ab") != "AB" {
 		t.Error("strings.ToUpper is another function")
 	}
-	if got := table(t, "gonum.org/v1/gonum/mat")["Dense"].Type(); got != reflect.TypeFor[*mat.Dense]() {
+	if got := symbolsOf(t, "gonum.org/v1/gonum/mat")["Dense"].Type(); got != reflect.TypeFor[*mat.Dense]() {
 		t.Errorf("mat.Dense is %v", got)
 	}
-	if got := table(t, "math/rand/v2")["IntN"].Type(); got != reflect.TypeOf(rand.IntN) {
+	if got := symbolsOf(t, "math/rand/v2")["IntN"].Type(); got != reflect.TypeOf(rand.IntN) {
 		t.Errorf("rand.IntN is %v", got)
 	}
-	big := table(t, "math")["MaxUint64"].Interface().(constant.Value)
+	big := symbolsOf(t, "math")["MaxUint64"].Interface().(constant.Value)
 	if big.ExactString() != "18446744073709551615" {
 		t.Errorf("math.MaxUint64 is %v", big)
 	}
-	pi, _ := constant.Float64Val(table(t, "math")["Pi"].Interface().(constant.Value))
+	pi, _ := constant.Float64Val(symbolsOf(t, "math")["Pi"].Interface().(constant.Value))
 	if pi != 3.141592653589793 {
 		t.Errorf("math.Pi is %v", pi)
 	}
@@ -193,18 +193,18 @@ func TestInstances(t *testing.T) {
 		sym, ok := Instance(c.path, c.name, c.args)
 		switch {
 		case c.path == "maps" || c.path == "math/rand/v2" || c.path == "sync/atomic":
-			if !ok || !table(t, c.path)[sym].IsValid() {
+			if !ok || !symbolsOf(t, c.path)[sym].IsValid() {
 				t.Errorf("%s.%s%v: %q, %v", c.path, c.name, c.args, sym, ok)
 			}
 		case ok != (c.want != nil):
 			t.Errorf("%s.%s%v: %q, %v", c.path, c.name, c.args, sym, ok)
-		case ok && table(t, c.path)[sym].Type() != c.want:
-			t.Errorf("%s.%s%v is %v, want %v", c.path, c.name, c.args, table(t, c.path)[sym].Type(), c.want)
+		case ok && symbolsOf(t, c.path)[sym].Type() != c.want:
+			t.Errorf("%s.%s%v is %v, want %v", c.path, c.name, c.args, symbolsOf(t, c.path)[sym].Type(), c.want)
 		}
 	}
 	sym, _ := Instance("slices", "Sort", []string{"[]float64", "float64"})
 	x := []float64{3, 1, 2}
-	table(t, "slices")[sym].Interface().(func([]float64))(x)
+	symbolsOf(t, "slices")[sym].Interface().(func([]float64))(x)
 	if !sort.Float64sAreSorted(x) {
 		t.Errorf("%s sorted to %v", sym, x)
 	}
