@@ -1,0 +1,104 @@
+package convex
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"runtime"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack/lapack64"
+)
+
+// BLAS runs on one thread; the two dense kernels a Newton step spends its time
+// in spread their blocks over goroutines.
+
+const (
+	syrkBlock = 192
+	cholBlock = 128
+)
+
+// tasks runs f(0..n-1) on GOMAXPROCS goroutines, largest index first.
+func tasks(n int, f func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	if workers <= 1 {
+		for i := n - 1; i >= 0; i-- {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	next.Store(int64(n))
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for {
+				i := int(next.Add(-1))
+				if i < 0 {
+					return
+				}
+				f(i)
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+// syrkLower adds alpha·A A' to beta·C in the lower triangle of C.
+func syrkLower(alpha float64, a blas64.General, beta float64, c blas64.General) {
+	n := a.Rows
+	if a.Cols == 0 || n == 0 {
+		return
+	}
+	tasks((n+syrkBlock-1)/syrkBlock, func(b int) {
+		lo := b * syrkBlock
+		hi := min(lo+syrkBlock, n)
+		rows := blas64.General{Rows: hi - lo, Cols: a.Cols, Stride: a.Stride, Data: a.Data[lo*a.Stride:]}
+		if lo > 0 {
+			left := blas64.General{Rows: lo, Cols: a.Cols, Stride: a.Stride, Data: a.Data}
+			blas64.Gemm(blas.NoTrans, blas.Trans, alpha, rows, left, beta,
+				blas64.General{Rows: hi - lo, Cols: lo, Stride: c.Stride, Data: c.Data[lo*c.Stride:]})
+		}
+		blas64.Syrk(blas.NoTrans, alpha, rows, beta,
+			blas64.Symmetric{Uplo: blas.Lower, N: hi - lo, Stride: c.Stride, Data: c.Data[lo*c.Stride+lo:]})
+	})
+}
+
+// cholLower replaces the lower triangle of the positive definite C by its
+// Cholesky factor; false if C is not positive definite.
+func cholLower(c blas64.General) bool {
+	n := c.Rows
+	at := func(i, j int) []float64 { return c.Data[i*c.Stride+j:] }
+	for k := 0; k < n; k += cholBlock {
+		e := min(k+cholBlock, n)
+		if _, ok := lapack64.Potrf(blas64.Symmetric{Uplo: blas.Lower, N: e - k, Stride: c.Stride, Data: at(k, k)}); !ok {
+			return false
+		}
+		if e == n {
+			break
+		}
+		diag := blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: e - k, Stride: c.Stride, Data: at(k, k)}
+		parallel(n-e, cholBlock, func(lo, hi int) {
+			blas64.Trsm(blas.Right, blas.Trans, 1, diag,
+				blas64.General{Rows: hi - lo, Cols: e - k, Stride: c.Stride, Data: at(e+lo, k)})
+		})
+		syrkLower(-1, blas64.General{Rows: n - e, Cols: e - k, Stride: c.Stride, Data: at(e, k)}, 1,
+			blas64.General{Rows: n - e, Cols: n - e, Stride: c.Stride, Data: at(e, e)})
+	}
+	return true
+}
+
+// cholSolve solves L L' x = b in place for the factor of cholLower.
+func cholSolve(c blas64.General, b []float64) {
+	t := blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: c.Rows, Stride: c.Stride, Data: c.Data}
+	x := blas64.Vector{N: c.Rows, Inc: 1, Data: b}
+	blas64.Trsv(blas.NoTrans, t, x)
+	blas64.Trsv(blas.Trans, t, x)
+}
+
+func newGeneral(r, c int) blas64.General {
+	return blas64.General{Rows: r, Cols: c, Stride: max(c, 1), Data: make([]float64, r*c)}
+}

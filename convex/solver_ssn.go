@@ -1,0 +1,729 @@
+package convex
+
+import (
+	"math"
+	"runtime"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// maskedModel is the operator A of a masked program as solvers use it: groups
+// are a pattern with a sign, vectors have length d, predictions length n.
+// It adds to maskedData what MaskedData allows beyond one plain ReLU: a slope
+// on inactive rows, a scale of the fit and several patches summed.
+type maskedModel struct {
+	*maskedData      // over n·patches rows
+	samples, patches int
+	scale, slope     float64
+}
+
+func newMaskedModel(m *MaskedData) *maskedModel {
+	n, _, _, _ := m.Dims()
+	return &maskedModel{maskedData: newMaskedData(m.X), samples: n, patches: m.patches(), scale: m.scale(), slope: m.Slope}
+}
+
+// adjoint sets row j of g to A_j'r for the pattern j, sign +1.
+func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
+	if m.patches > 1 {
+		rep := make([]float64, m.n)
+		for k := 0; k < m.patches; k++ {
+			copy(rep[k*m.samples:], r[:m.samples])
+		}
+		r = rep
+	}
+	m.maskedData.adjoint(g, r, pats)
+	if m.slope != 0 {
+		all := make([]float64, m.d)
+		blas64.Gemv(blas.Trans, m.scale*m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
+		scale(m.scale*(1-m.slope), g)
+		for j := range pats {
+			axpy(1, all, g[j*m.d:][:m.d])
+		}
+	} else if m.scale != 1 {
+		scale(m.scale, g)
+	}
+}
+
+// forward sets f to the sum of A_j v_j over patterns of sign +1.
+func (m *maskedModel) forward(f, v []float64, pats [][]uint64) {
+	out := f
+	if m.patches > 1 {
+		out = make([]float64, m.n)
+	}
+	m.maskedData.forward(out, v, pats)
+	if m.slope != 0 {
+		sum := make([]float64, m.d)
+		for j := range pats {
+			axpy(1, v[j*m.d:][:m.d], sum)
+		}
+		blas64.Gemv(blas.NoTrans, m.scale*m.slope, m.x, blas64.Vector{N: m.d, Inc: 1, Data: sum}, m.scale*(1-m.slope), blas64.Vector{N: m.n, Inc: 1, Data: out})
+	} else if m.scale != 1 {
+		scale(m.scale, out)
+	}
+	if m.patches > 1 {
+		m.fold(f, out)
+	}
+}
+
+// fold sums the patches of every sample.
+func (m *maskedModel) fold(f, rows []float64) {
+	copy(f[:m.samples], rows)
+	for k := 1; k < m.patches; k++ {
+		axpy(1, rows[k*m.samples:(k+1)*m.samples], f)
+	}
+}
+
+// factor returns D~_{i,pattern}, the factor of row i under a pattern.
+func (m *maskedModel) factor(bits []uint64, i int) float64 {
+	if bits[i>>6]>>(uint(i)&63)&1 != 0 {
+		return m.scale
+	}
+	return m.scale * m.slope
+}
+
+// ssnGroup is one group of a working set: min over v in R^d (in the cone of
+// the pattern, if the program has cones) at cost beta·|v|.
+type ssnGroup struct {
+	id   int // block of the program
+	bits []uint64
+	sign float64
+	beta float64
+	v    []float64 // current value
+	act  []int     // rows of the cone active at the last projection
+	// of the last evaluation
+	basis []float64 // orthonormal rows spanning the active constraints
+	proj  []float64 // Proj_K(z)
+	norm  float64   // |proj|
+	c     float64   // 1 - sigma·beta/norm, > 0 when the group is active
+}
+
+// ssn minimises
+//
+//	L(f) + Σ_j beta_j |v_j|  s.t.  f = Σ_j A_j v_j,  v_j in K_j
+//
+// over a working set of groups by the proximal method of multipliers: every
+// outer step minimises the dual function of the proximal problem
+//
+//	Psi(xi) = Σ_j |S_j(v_j + sigma A_j'xi)|²/(2 sigma) - min_f {L(f) + xi'f + |f-f_k|²/(2 tau)}
+//
+// by a semismooth Newton method (Li, Sun & Toh 2018 for the lasso; here for
+// groups with cones, whose prox is the soft threshold S_j of the projection on
+// K_j). xi, of length n, is a dual point; its gradient is A v⁺ - f⁺. The
+// generalised Hessian
+//
+//	tau (I + tau L'')⁻¹ + sigma Σ_j A_j (c_j (I - R_j R_j') + (1-c_j) q_j q_j') A_j'
+//
+// (R_j a basis of the active rows of the cone, q_j the unit vector of v_j⁺) is
+// factored in whichever of the sample space and the space of active variables
+// is cheaper.
+type ssn struct {
+	model *maskedModel
+	cone  *coneData // nil when groups are free
+	loss  Fn
+	gram  []float64 // K = X X', n×n, when it was needed
+	noise float64   // accuracy to which the gradient can be computed
+
+	sigma, tau float64
+	xi, f      []float64 // current multiplier and predictions
+	fplus      []float64 // predictions f⁺ of the last minimisation
+	newtons    int
+
+	projectors []*coneProjector
+}
+
+// denseLimit is the number of samples up to which the n×n Newton matrix is formed.
+const denseLimit = 6000
+
+// ssnEval is Psi and its gradient at one xi.
+type ssnEval struct {
+	val    float64
+	grad   []float64
+	gnorm  float64
+	fplus  []float64
+	active []int     // groups with c > 0
+	up     []float64 // len(active)×d, S_j(z_j)
+}
+
+func (s *ssn) signedForward(f []float64, groups []*ssnGroup, v []float64) {
+	pats := make([][]uint64, len(groups))
+	w := make([]float64, len(v))
+	copy(w, v)
+	for j, g := range groups {
+		pats[j] = g.bits
+		if g.sign < 0 {
+			scale(-1, w[j*s.model.d:][:s.model.d])
+		}
+	}
+	s.model.forward(f, w, pats)
+}
+
+func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
+	d, n := s.model.d, s.model.samples
+	pats := make([][]uint64, len(w))
+	for j, g := range w {
+		pats[j] = g.bits
+	}
+	z := make([]float64, len(w)*d)
+	s.model.adjoint(z, xi, pats)
+	errs := make([]error, len(w))
+	one := func(j int, p *coneProjector) {
+		g := w[j]
+		zj := z[j*d:][:d]
+		for k := range zj {
+			zj[k] = g.v[k] + s.sigma*g.sign*zj[k]
+		}
+		g.c, g.norm = 0, norm2(zj)
+		thr := s.sigma * g.beta
+		if !(g.norm > thr) {
+			return
+		}
+		g.proj = append(g.proj[:0], zj...)
+		if p != nil {
+			if _, errs[j] = p.project(g.proj, zj, g.bits, g.act, coneTol, thr); errs[j] != nil {
+				return
+			}
+			g.act = append(g.act[:0], p.idx...)
+			g.norm = norm2(g.proj)
+			if g.norm <= thr {
+				return
+			}
+			g.basis = p.activeBasis(g.basis)
+		}
+		g.c = 1 - thr/g.norm
+	}
+	if s.cone == nil {
+		for j := range w {
+			one(j, nil)
+		}
+	} else {
+		s.eachProjector(len(w), one)
+	}
+	e := &ssnEval{grad: make([]float64, n), fplus: make([]float64, n)}
+	var act []*ssnGroup
+	for j, g := range w {
+		if errs[j] != nil {
+			return nil, errs[j]
+		}
+		if g.c > 0 {
+			e.active = append(e.active, j)
+			act = append(act, g)
+			for _, v := range g.proj {
+				e.up = append(e.up, g.c*v)
+			}
+		}
+	}
+	s.signedForward(e.grad, act, e.up)
+	for i, x := range xi {
+		e.fplus[i] = s.f[i] - s.tau*x
+	}
+	s.loss.Prox(e.fplus, e.fplus, s.tau)
+	e.val = dot(e.up, e.up)/(2*s.sigma) - s.loss.Value(e.fplus)
+	for i, v := range e.fplus {
+		df := v - s.f[i]
+		e.val -= xi[i]*v + df*df/(2*s.tau)
+		e.grad[i] -= v
+	}
+	e.gnorm = norm2(e.grad)
+	return e, nil
+}
+
+// coneTol is the relative violation to which cone projections are solved.
+const coneTol = 1e-13
+
+// eachProjector runs f(0..n-1), each call with a projector of its own goroutine.
+func (s *ssn) eachProjector(n int, f func(j int, p *coneProjector)) {
+	ps := make(chan *coneProjector, 64)
+	for len(s.projectors) < min(runtime.GOMAXPROCS(0), cap(ps)) {
+		s.projectors = append(s.projectors, newConeProjector(s.cone))
+	}
+	for _, p := range s.projectors {
+		ps <- p
+	}
+	tasks(n, func(j int) {
+		p := <-ps
+		f(j, p)
+		ps <- p
+	})
+}
+
+// minimise runs Newton steps on Psi for the current sigma, tau, f and group
+// values. enough says, from |grad| and the move |v⁺-v|, when to end. On return
+// the groups' v are v⁺ and xi the minimiser; f is left to the caller.
+func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) bool, stop func() bool) error {
+	e, err := s.eval(w, s.xi)
+	if err != nil {
+		return err
+	}
+	d := s.model.d
+	trial := make([]float64, len(s.xi))
+	flat := 0
+	for it := 0; it < 50; it++ {
+		move2, k := 0.0, 0
+		for j, g := range w {
+			if k < len(e.active) && e.active[k] == j {
+				for i, v := range e.up[k*d:][:d] {
+					t := v - g.v[i]
+					move2 += t * t
+				}
+				k++
+			} else {
+				move2 += dot(g.v, g.v)
+			}
+		}
+		if e.gnorm <= s.noise || enough(it, e.gnorm, math.Sqrt(move2)) || stop() {
+			break
+		}
+		dir, ok := s.direction(w, e)
+		s.newtons++
+		slope := dot(e.grad, dir)
+		if !ok || !(slope < 0) {
+			for i, g := range e.grad { // steepest descent in the metric of the loss
+				dir[i] = -g / s.tau
+			}
+			slope = dot(e.grad, dir)
+		}
+		t, accepted := 1.0, false
+		var ne *ssnEval
+		for range 40 {
+			for i, x := range s.xi {
+				trial[i] = x + t*dir[i]
+			}
+			if ne, err = s.eval(w, trial); err != nil {
+				return err
+			}
+			rounding := 1e-14 * (math.Abs(e.val) + math.Abs(dot(s.xi, e.fplus)))
+			if ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm {
+				accepted = true
+				break
+			}
+			t /= 2
+		}
+		if !accepted {
+			// Restore the groups' state for the point kept.
+			if e, err = s.eval(w, s.xi); err != nil {
+				return err
+			}
+			break
+		}
+		if ne.gnorm > 0.5*e.gnorm && math.Abs(e.val-ne.val) <= 1e-15*math.Abs(e.val) {
+			if flat++; flat >= 3 {
+				copy(s.xi, trial)
+				e = ne
+				break
+			}
+		} else {
+			flat = 0
+		}
+		copy(s.xi, trial)
+		e = ne
+	}
+	s.fplus = append(s.fplus[:0], e.fplus...)
+	k := 0
+	for j, g := range w {
+		if k < len(e.active) && e.active[k] == j {
+			g.v = append(g.v[:0], e.up[k*d:][:d]...)
+			k++
+		} else {
+			g.v = g.v[:0]
+			for range d {
+				g.v = append(g.v, 0)
+			}
+		}
+	}
+	return nil
+}
+
+// direction solves the Newton system at an evaluated point for -gradient.
+func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
+	n, d := s.model.samples, s.model.d
+	dir := make([]float64, n)
+	for i, g := range e.grad {
+		dir[i] = -g
+	}
+	diag := make([]float64, n)
+	if s.loss.Hess != nil {
+		s.loss.Hess(diag, e.fplus)
+		for i, h := range diag {
+			diag[i] = s.tau / (1 + s.tau*h)
+		}
+	} else {
+		s.proxSlope(diag, e.fplus)
+	}
+	if len(e.active) == 0 {
+		for i := range dir {
+			dir[i] /= diag[i]
+		}
+		return dir, true
+	}
+	k, nact, q := len(e.active), 0, 0
+	for _, j := range e.active {
+		a := len(w[j].basis) / d
+		nact += a
+		q += d - a
+	}
+	N, K, Q, A := float64(n), float64(k), float64(q), float64(nact)
+	build := 2 * float64(s.model.n) * float64(d) * Q // the n×q matrix of free directions
+	sampleGram := math.Inf(1)
+	if s.model.patches == 1 && n <= denseLimit {
+		sampleGram = N*N*(2*K+A) + N*N*N/3 + 2*N*float64(d)*A
+		if s.gram == nil {
+			sampleGram += N * N * float64(d) / 4 // paid once
+		}
+	}
+	sample := build + N*N*Q + N*N*N/3
+	active := build + N*Q*Q + Q*Q*Q/3
+	minDiag := math.Inf(1)
+	for _, v := range diag {
+		minDiag = math.Min(minDiag, v)
+	}
+	if n > denseLimit && q > denseLimit {
+		return s.conjugateGradients(w, e, diag, dir)
+	}
+	// Rounding can make the matrix indefinite; then a growing multiple of the
+	// identity is added.
+	for shift := 0.0; shift < 1e-3*s.tau; shift = math.Max(1e3*shift, 1e-12*s.tau) {
+		for i, g := range e.grad {
+			dir[i] = -g
+			diag[i] += shift
+		}
+		ok := false
+		switch {
+		case active <= sample && active <= sampleGram && minDiag > 1e-6*s.tau/(1+s.tau) || n > denseLimit:
+			ok = s.solveActive(w, e, diag, dir, q)
+		case sampleGram <= sample:
+			ok = s.solveSampleGram(w, e, diag, dir, nact)
+		default:
+			ok = s.solveSample(w, e, diag, dir, q)
+		}
+		if ok {
+			return dir, true
+		}
+	}
+	return dir, false
+}
+
+// proxSlope is tau times the derivative of Prox by a central difference, for
+// losses that are sums over samples but have no second derivative. It is
+// kept positive so that the Newton matrix is definite.
+func (s *ssn) proxSlope(diag, fplus []float64) {
+	n := len(fplus)
+	in, hi, lo := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range in {
+		in[i] = s.f[i] - s.tau*s.xi[i]
+	}
+	h := 1e-7 * (1 + norm2(in)/math.Sqrt(float64(n)))
+	for i, v := range in {
+		hi[i], lo[i] = v+h, v-h
+	}
+	s.loss.Prox(hi, hi, s.tau)
+	s.loss.Prox(lo, lo, s.tau)
+	for i := range diag {
+		diag[i] = s.tau * math.Max((hi[i]-lo[i])/(2*h), 1e-9)
+	}
+}
+
+// freeRows returns the transpose of T, a q×n matrix whose rows are A_j applied
+// to an orthonormal basis of the free directions of every active group, the
+// bases themselves and, in its coordinates, the unit vectors of the groups.
+func (s *ssn) freeRows(w []*ssnGroup, e *ssnEval, q int) (t blas64.General, unit [][]float64) {
+	n, d := s.model.samples, s.model.d
+	rows := s.model.n
+	t = newGeneral(q, n)
+	unit = make([][]float64, len(e.active))
+	at := make([]int, len(e.active))
+	for k, off := 1, 0; k < len(e.active); k++ {
+		off += d - len(w[e.active[k-1]].basis)/d
+		at[k] = off
+	}
+	tasks(len(e.active), func(k int) {
+		g := w[e.active[k]]
+		free := completeBasis(g.basis, d)
+		m := free.Rows
+		u := make([]float64, m)
+		for i := range u {
+			u[i] = dot(free.Data[i*d:][:d], g.proj) / g.norm
+		}
+		unit[k] = u
+		if m == 0 {
+			return
+		}
+		buf := getBlock(m * rows)
+		defer blockPool.Put(buf)
+		out := blas64.General{Rows: m, Cols: rows, Stride: rows, Data: *buf}
+		blas64.Gemm(blas.NoTrans, blas.Trans, g.sign, free, s.model.x, 0, out)
+		for i := 0; i < m; i++ {
+			src, dst := (*buf)[i*rows:][:rows], t.Data[(at[k]+i)*n:][:n]
+			for r, v := range src {
+				src[r] = v * s.model.factor(g.bits, r)
+			}
+			s.model.fold(dst, src)
+		}
+	})
+	return t, unit
+}
+
+// completeBasis returns orthonormal rows spanning the complement of the
+// orthonormal rows of basis in R^d.
+func completeBasis(basis []float64, d int) blas64.General {
+	a := len(basis) / d
+	out := newGeneral(d-a, d)
+	if a == 0 {
+		for i := 0; i < d; i++ {
+			out.Data[i*d+i] = 1
+		}
+		return out
+	}
+	// Complete with the unit vectors least in the span, by pivoted
+	// Gram-Schmidt on the projector I - B'B.
+	rest := make([]float64, d) // squared length of the remainder of every unit vector
+	for i := range rest {
+		rest[i] = 1
+		for j := 0; j < a; j++ {
+			rest[i] -= basis[j*d+i] * basis[j*d+i]
+		}
+	}
+	for r := 0; r < d-a; r++ {
+		best := 0
+		for i, v := range rest {
+			if v > rest[best] {
+				best = i
+			}
+		}
+		v := out.Data[r*d:][:d]
+		v[best] = 1
+		for pass := 0; pass < 2; pass++ {
+			for j := 0; j < a; j++ {
+				b := basis[j*d:][:d]
+				axpy(-dot(b, v), b, v)
+			}
+			for j := 0; j < r; j++ {
+				b := out.Data[j*d:][:d]
+				axpy(-dot(b, v), b, v)
+			}
+		}
+		scale(1/norm2(v), v)
+		for i := range rest {
+			rest[i] -= v[i] * v[i]
+		}
+		rest[best] = 0
+	}
+	return out
+}
+
+// solveActive solves in the space of the q free variables:
+//
+//	(E + sigma T M T')⁻¹ g = E⁻¹g - E⁻¹T (M⁻¹/sigma + T'E⁻¹T)⁻¹ T'E⁻¹g.
+func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int) bool {
+	n := s.model.samples
+	t, unit := s.freeRows(w, e, q)
+	b := make([]float64, q)
+	tmp := make([]float64, n)
+	for i, v := range dir {
+		tmp[i] = v / diag[i]
+	}
+	blas64.Gemv(blas.NoTrans, 1, t, blas64.Vector{N: n, Inc: 1, Data: tmp}, 0, blas64.Vector{N: q, Inc: 1, Data: b})
+	half := make([]float64, n)
+	for i, v := range diag {
+		half[i] = 1 / math.Sqrt(v)
+	}
+	parallel(q, 16, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			row := t.Data[r*n:][:n]
+			for i, h := range half {
+				row[i] *= h
+			}
+		}
+	})
+	m := newGeneral(q, q)
+	syrkLower(1, t, 0, m)
+	off := 0
+	for k, j := range e.active {
+		g := w[j]
+		u := unit[k]
+		inv := 1 / (s.sigma * math.Max(g.c, 1e-12))
+		for a := range u {
+			for c := 0; c <= a; c++ {
+				m.Data[(off+a)*q+off+c] += (1/s.sigma - inv) * u[a] * u[c]
+			}
+			m.Data[(off+a)*q+off+a] += inv
+		}
+		off += len(u)
+	}
+	if !cholLower(m) {
+		return false
+	}
+	cholSolve(m, b)
+	// dir = E⁻¹(g - T b), T being the rows of t without the factor E^(-1/2).
+	blas64.Gemv(blas.Trans, 1, t, blas64.Vector{N: q, Inc: 1, Data: b}, 0, blas64.Vector{N: n, Inc: 1, Data: tmp})
+	for i, v := range dir {
+		dir[i] = v/diag[i] - tmp[i]*half[i]
+	}
+	return true
+}
+
+// solveSampleGram forms the n×n matrix from K = XX' by Hadamard products:
+// Σ_j c_j D_j K D_j = (D diag(c) D') o K, so a group costs n² and not n² d.
+func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, nact int) bool {
+	n, d, k := s.model.samples, s.model.d, len(e.active)
+	if s.gram == nil {
+		g := newGeneral(n, n)
+		syrkLower(1, s.model.x, 0, g)
+		s.gram = g.Data
+	}
+	// Columns: k for the masks, k for the unit vectors, nact for the active rows.
+	pos, neg := newGeneral(n, k), newGeneral(n, nact)
+	mask := newGeneral(n, k)
+	at := make([]int, k)
+	units := newGeneral(k, d)
+	for i, j := range e.active {
+		copy(units.Data[i*d:], w[j].proj)
+		scale(1/w[j].norm, units.Data[i*d:][:d])
+		if i > 0 {
+			at[i] = at[i-1] + len(w[e.active[i-1]].basis)/d
+		}
+	}
+	parallel(n, 64, func(lo, hi int) {
+		blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.model.rows(lo, hi), units, 0, blas64.General{Rows: hi - lo, Cols: k, Stride: k, Data: pos.Data[lo*k:]})
+		for c, j := range e.active {
+			g := w[j]
+			a, b := math.Sqrt(s.sigma*g.c), math.Sqrt(s.sigma*(1-g.c))
+			for i := lo; i < hi; i++ {
+				f := s.model.factor(g.bits, i)
+				mask.Data[i*k+c] = a * f
+				pos.Data[i*k+c] *= b * f
+			}
+			if m := len(g.basis) / d; m > 0 {
+				out := blas64.General{Rows: hi - lo, Cols: m, Stride: nact, Data: neg.Data[lo*nact+at[c]:]}
+				blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.model.rows(lo, hi), blas64.General{Rows: m, Cols: d, Stride: d, Data: g.basis}, 0, out)
+				for i := lo; i < hi; i++ {
+					scale(a*s.model.factor(g.bits, i), neg.Data[i*nact+at[c]:][:m])
+				}
+			}
+		}
+	})
+	m := newGeneral(n, n)
+	syrkLower(1, mask, 0, m)
+	tasks(n, func(i int) {
+		row := m.Data[i*n:][:i+1]
+		for j, v := range s.gram[i*n:][:i+1] {
+			row[j] *= v
+		}
+		row[i] += diag[i]
+	})
+	syrkLower(1, pos, 1, m)
+	syrkLower(-1, neg, 1, m)
+	return s.solveDense(m, dir)
+}
+
+// solveSample forms the n×n matrix from the free directions.
+func (s *ssn) solveSample(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int) bool {
+	n := s.model.samples
+	t, unit := s.freeRows(w, e, q)
+	off := 0
+	for k, j := range e.active {
+		// rows of t times the square root sqrt(c) I + (1-sqrt(c)) u u' of M
+		rows, u := t.Data[off*n:(off+len(unit[k]))*n], unit[k]
+		root, sg := math.Sqrt(w[j].c), math.Sqrt(s.sigma)
+		mean := make([]float64, n)
+		for i, v := range u {
+			axpy(v, rows[i*n:][:n], mean)
+		}
+		for i, v := range u {
+			row := rows[i*n:][:n]
+			scale(sg*root, row)
+			axpy(sg*(1-root)*v, mean, row)
+		}
+		off += len(u)
+	}
+	tt := newGeneral(n, q)
+	for i := 0; i < q; i++ {
+		for r, v := range t.Data[i*n:][:n] {
+			tt.Data[r*q+i] = v
+		}
+	}
+	m := newGeneral(n, n)
+	syrkLower(1, tt, 0, m)
+	for i, v := range diag {
+		m.Data[i*n+i] += v
+	}
+	return s.solveDense(m, dir)
+}
+
+// solveDense factors the n×n Newton matrix and solves.
+func (s *ssn) solveDense(m blas64.General, dir []float64) bool {
+	if !cholLower(m) {
+		return false
+	}
+	cholSolve(m, dir)
+	return true
+}
+
+// conjugateGradients solves matrix-free with the diagonal as preconditioner,
+// for data too large for a factorisation.
+func (s *ssn) conjugateGradients(w []*ssnGroup, e *ssnEval, diag, dir []float64) ([]float64, bool) {
+	n, d := s.model.samples, s.model.d
+	act := make([]*ssnGroup, len(e.active))
+	pats := make([][]uint64, len(e.active))
+	for k, j := range e.active {
+		act[k], pats[k] = w[j], w[j].bits
+	}
+	t, av := make([]float64, len(act)*d), make([]float64, n)
+	mul := func(v []float64) {
+		s.model.adjoint(t, v, pats)
+		for k, g := range act {
+			z := t[k*d:][:d]
+			for i := 0; i+d <= len(g.basis); i += d {
+				b := g.basis[i : i+d]
+				axpy(-dot(b, z), b, z)
+			}
+			along := (1 - g.c) * dot(g.proj, z) / (g.norm * g.norm)
+			for i, q := range g.proj {
+				z[i] = s.sigma * (g.c*z[i] + along*q)
+			}
+		}
+		s.model.forward(av, t, pats)
+		for i, x := range v {
+			av[i] += diag[i] * x
+		}
+	}
+	// Diagonal of the matrix, up to the correlation of directions.
+	pre := append([]float64(nil), diag...)
+	for i := 0; i < s.model.n; i++ {
+		x := s.model.x.Data[i*s.model.x.Stride:][:d]
+		x2 := dot(x, x)
+		for _, g := range act {
+			f := s.model.factor(g.bits, i)
+			pre[i%n] += s.sigma * f * f * x2 * math.Max(g.c, 1/float64(d))
+		}
+	}
+	x, r := make([]float64, n), append([]float64(nil), dir...)
+	z, p := make([]float64, n), make([]float64, n)
+	tol := math.Min(0.1, math.Sqrt(e.gnorm/(1+norm2(e.fplus)))) * norm2(r)
+	rz := 0.0
+	for it := 0; it < 300; it++ {
+		for i, v := range r {
+			z[i] = v / pre[i]
+		}
+		next := dot(r, z)
+		b := 0.0
+		if it > 0 {
+			b = next / rz
+		}
+		rz = next
+		for i, v := range z {
+			p[i] = v + b*p[i]
+		}
+		mul(p)
+		a := rz / dot(p, av)
+		if !(a > 0) {
+			break
+		}
+		axpy(a, p, x)
+		axpy(-a, av, r)
+		if norm2(r) <= tol {
+			break
+		}
+	}
+	return x, true
+}

@@ -1,0 +1,605 @@
+package convex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"time"
+)
+
+// WorkingSet solves programs over masked data with a group l2 penalty — gated
+// ReLU, exact ReLU (cones), leaky ReLU, pooled patches — to certified high
+// accuracy. Only a small working set of groups is in play: a semismooth Newton
+// method solves the program over it, then all groups are priced against the
+// dual point, violators join and idle ones leave. For cones a group is first
+// bounded by |A_g'v|, from one matrix product over all patterns, and only the
+// rest need a cone projection (a non-negative least squares problem).
+type WorkingSet struct{}
+
+func init() { RegisterSolver(WorkingSet{}, 10) }
+
+// Name is "workingset".
+func (WorkingSet) Name() string { return "workingset" }
+
+// Uses wants masked data with one output, a group l2 penalty with a positive
+// weight on every block, a loss with Value, Prox and Conj, and no cones but
+// the activation cones of the same data.
+func (WorkingSet) Uses(prog *Program) error {
+	m := prog.Op.Masked
+	switch {
+	case m == nil:
+		return fmt.Errorf("needs the masked structure of the operator, and %q has none", prog.Op.Name)
+	case m.outputs() != 1:
+		return fmt.Errorf("needs one output, the program has %d", m.outputs())
+	case !(prog.Penalty.GroupL2 > 0):
+		return fmt.Errorf("needs a group l2 penalty, the program has %q", prog.Penalty.Name)
+	case prog.Cones != nil && prog.Cones.Masked != m:
+		return fmt.Errorf("needs the activation cones of the operator's own data; %q are others", prog.Cones.Name)
+	case prog.Loss.Value == nil || prog.Loss.Prox == nil || prog.Loss.Conj == nil:
+		return fmt.Errorf("needs Value, Prox and Conj of loss %q", prog.Loss.Name)
+	}
+	_, d, _, nb := m.Dims()
+	if len(prog.Blocks) != nb {
+		return fmt.Errorf("needs one block a pattern and sign: %d, the program has %d", nb, len(prog.Blocks))
+	}
+	for g, b := range prog.Blocks {
+		if b.Len() != d || b.Offset != g*d {
+			return fmt.Errorf("needs block %d to be variables %d to %d", g, g*d, (g+1)*d)
+		}
+		if !(b.Weight > 0) {
+			return fmt.Errorf("needs positive weights; block %d has %g", g, b.Weight)
+		}
+	}
+	return nil
+}
+
+// Solve finds the optimum of prog.
+func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+	m := prog.Op.Masked
+	mon := NewMonitor(ctx, "workingset", s)
+	r := newWorkingSetRun(m, prog.Loss, prog.Cones != nil, mon)
+	P := m.Patterns.Len()
+	for p := 0; p < P; p++ {
+		r.addPattern(m.Patterns.Row(p))
+	}
+	r.signed = m.Signed
+	r.beta = func(id int) float64 { return prog.Penalty.GroupL2 * prog.Blocks[r.block(id)].Weight }
+	if x := s.StartPoint(prog); x != nil {
+		for g, b := range prog.Blocks {
+			if v := b.Of(x); norm2(v) > 0 {
+				id := 2 * (g % P)
+				if g >= P {
+					id++
+				}
+				r.group(id).v = append([]float64(nil), v...)
+			}
+		}
+	}
+	status, err := r.solve(0.9*s.Tol, func() (Status, bool) { return mon.Stop(r.ssn.newtons, 0) })
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float64, prog.Op.Cols)
+	for _, g := range r.best.groups {
+		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
+	}
+	return &Point{X: x, Dual: r.best.theta, Status: status, Iter: r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
+}
+
+// workingSetRun is one solve. A group is a pattern with a sign: id 2p is
+// pattern p with +, id 2p+1 the same with -.
+type workingSetRun struct {
+	model  *maskedModel
+	cone   *coneData
+	loss   Fn
+	beta   func(id int) float64
+	signed bool
+	bits   [][]uint64
+	groups map[int]*ssnGroup // those that were ever in the working set
+	warm   map[int][]int     // active cone rows at the last pricing of a group
+	ssn    *ssn
+	mon    *Monitor
+	work   []*ssnGroup
+	fscale float64 // size of the predictions, for tolerances
+	lower  float64 // best certified lower bound
+
+	best struct {
+		primal float64
+		groups []ssnGroup // active ones: id and v
+		f      []float64
+		theta  []float64
+	}
+	gap float64 // last estimate, relative
+}
+
+func newWorkingSetRun(m *MaskedData, loss Fn, cones bool, mon *Monitor) *workingSetRun {
+	r := &workingSetRun{
+		model: newMaskedModel(m), loss: loss,
+		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, mon: mon, lower: math.Inf(-1), gap: 1,
+	}
+	if cones {
+		r.cone = newConeData(m.X)
+	}
+	n := r.model.samples
+	r.ssn = &ssn{model: r.model, cone: r.cone, loss: loss, xi: make([]float64, n), f: make([]float64, n)}
+	r.best.primal = math.Inf(1)
+	return r
+}
+
+func (r *workingSetRun) addPattern(bits []uint64) { r.bits = append(r.bits, bits) }
+
+// block is the block of the program behind a group.
+func (r *workingSetRun) block(id int) int { return id/2 + id%2*len(r.bits) }
+
+func (r *workingSetRun) group(id int) *ssnGroup {
+	g := r.groups[id]
+	if g == nil {
+		g = &ssnGroup{id: id, bits: r.bits[id/2], sign: 1 - 2*float64(id%2), beta: r.beta(id), v: make([]float64, r.model.d)}
+		g.act = r.warm[id]
+		r.groups[id] = g
+	}
+	return g
+}
+
+// multiplier sets theta to -grad L(f), the dual candidate of predictions f;
+// without a gradient, to the one that the last proximal step proves to be a
+// subgradient.
+func (r *workingSetRun) multiplier(theta, f []float64) {
+	if r.loss.Grad != nil {
+		r.loss.Grad(theta, f)
+	} else {
+		r.loss.Subgrad(theta, f)
+	}
+	scale(-1, theta)
+}
+
+// dualValue is the best -L*(-s·theta) over 0 <= s <= 1/worst, a lower bound on
+// the optimum when worst bounds the dual norms of all groups over beta.
+func (r *workingSetRun) dualValue(theta []float64, worst float64) float64 {
+	v := make([]float64, len(theta))
+	at := func(s float64) float64 {
+		for i, t := range theta {
+			v[i] = -s * t
+		}
+		if c := r.loss.Conj(v); !math.IsNaN(c) {
+			return -c
+		}
+		return math.Inf(-1)
+	}
+	hi := math.Min(1/worst, 2)
+	best := math.Max(at(0), math.Max(at(math.Min(1, hi)), at(hi)))
+	// The function is concave; look for an inner maximum by golden section.
+	const golden = 0.6180339887498949
+	lo := 0.0
+	if hi >= 1 {
+		lo = 0.5
+	}
+	a, b := hi-golden*(hi-lo), lo+golden*(hi-lo)
+	fa, fb := at(a), at(b)
+	for range 24 {
+		if fa < fb {
+			lo, a, fa = a, b, fb
+			b = lo + golden*(hi-lo)
+			fb = at(b)
+		} else {
+			hi, b, fb = b, a, fa
+			a = hi - golden*(hi-lo)
+			fa = at(a)
+		}
+	}
+	return math.Max(best, math.Max(fa, fb))
+}
+
+// pricedGroup is a group with its dual norm over beta.
+type pricedGroup struct {
+	id    int
+	ratio float64
+}
+
+// dualNorms returns, for every group of the list, an upper bound on
+// |Proj_K(A_g'theta)|/beta that is exact for groups above 1.
+func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pricedGroup, error) {
+	out := make([]pricedGroup, len(list))
+	if r.cone == nil {
+		for i, id := range list {
+			out[i] = pricedGroup{id, norm2(corr(id/2)) / r.beta(id)}
+		}
+		return out, nil
+	}
+	errs := make([]error, len(list))
+	acts := make([][]int, len(list))
+	r.ssn.eachProjector(len(list), func(i int, p *coneProjector) {
+		id := list[i]
+		b := r.beta(id)
+		z := append([]float64(nil), corr(id/2)...)
+		ratio := norm2(z) / b
+		if ratio > 1 {
+			if id%2 == 1 {
+				scale(-1, z)
+			}
+			v := make([]float64, len(z))
+			// An unfinished projection still is a bound.
+			_, errs[i] = p.project(v, z, r.bits[id/2], r.warm[id], coneTol, b*(1-1e-9))
+			ratio = math.Min(ratio, norm2(v)/b)
+			acts[i] = append([]int(nil), p.idx...)
+		}
+		out[i] = pricedGroup{id, ratio}
+	})
+	for i, id := range list {
+		if acts[i] != nil {
+			r.warm[id] = acts[i]
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// price bounds the dual norms of groups at theta. It works through them in
+// order of the cheap bound |A_g'theta| and, once it has found want violators,
+// stops; all says that it got through, and worst then bounds every group.
+func (r *workingSetRun) price(theta []float64, want int) (worst float64, violators []pricedGroup, all bool, err error) {
+	d := r.model.d
+	corr := make([]float64, len(r.bits)*d)
+	r.model.adjoint(corr, theta, r.bits)
+	at := func(p int) []float64 { return corr[p*d:][:d] }
+	cheap := make([]pricedGroup, 0, 2*len(r.bits))
+	for p := range r.bits {
+		nrm := norm2(at(p))
+		cheap = append(cheap, pricedGroup{2 * p, nrm / r.beta(2*p)})
+		if r.signed {
+			cheap = append(cheap, pricedGroup{2*p + 1, nrm / r.beta(2*p+1)})
+		}
+	}
+	sort.Slice(cheap, func(i, j int) bool {
+		if cheap[i].ratio != cheap[j].ratio {
+			return cheap[i].ratio > cheap[j].ratio
+		}
+		return cheap[i].id < cheap[j].id
+	})
+	if r.cone == nil {
+		for _, g := range cheap {
+			if g.ratio > 1 {
+				violators = append(violators, g)
+			}
+		}
+		if len(cheap) > 0 {
+			worst = cheap[0].ratio
+		}
+		return worst, violators, true, nil
+	}
+	for from := 0; from < len(cheap); {
+		if cheap[from].ratio <= 1 {
+			worst = math.Max(worst, cheap[from].ratio)
+			break
+		}
+		if len(violators) >= want {
+			return worst, violators, false, nil
+		}
+		to := from
+		var list []int
+		for ; to < len(cheap) && len(list) < 2*want+16 && cheap[to].ratio > 1; to++ {
+			list = append(list, cheap[to].id)
+		}
+		ps, err := r.dualNorms(list, at)
+		if err != nil {
+			return 0, nil, false, err
+		}
+		for _, g := range ps {
+			worst = math.Max(worst, g.ratio)
+			if g.ratio > 1 {
+				violators = append(violators, g)
+			}
+		}
+		from = to
+	}
+	sort.Slice(violators, func(i, j int) bool { return violators[i].ratio > violators[j].ratio })
+	return worst, violators, true, nil
+}
+
+// active lists the groups of the working set that are not zero.
+func (r *workingSetRun) active() (gs []*ssnGroup, v []float64, cost float64) {
+	for _, g := range r.work {
+		if nv := norm2(g.v); nv > 0 {
+			gs = append(gs, g)
+			v = append(v, g.v...)
+			cost += g.beta * nv
+		}
+	}
+	return gs, v, cost
+}
+
+// solve runs until the relative gap is below tol or stop says so.
+func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, error) {
+	n := r.model.samples
+	f, theta := make([]float64, n), make([]float64, n)
+	s := r.ssn
+
+	// Start from the groups given, or from zero.
+	r.work = r.work[:0]
+	ids := make([]int, 0, len(r.groups))
+	for id, g := range r.groups {
+		if norm2(g.v) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	sort.Ints(ids)
+	for _, id := range ids {
+		r.work = append(r.work, r.groups[id])
+	}
+	gs, v, cost := r.active()
+	s.signedForward(f, gs, v)
+	r.multiplier(theta, f)
+	zero := make([]float64, n)
+	r.fscale = norm2(r.loss.Labels)
+	if r.fscale == 0 {
+		r.loss.Prox(zero, zero, 1)
+		r.fscale = math.Max(norm2(zero), math.SmallestNonzeroFloat64)
+		clear(zero)
+	}
+	r.keep(f, theta, r.loss.Value(f)+cost)
+	if z := r.loss.Value(zero); z < r.best.primal { // a useless start
+		for _, g := range r.work {
+			clear(g.v)
+		}
+		r.work, gs = r.work[:0], nil
+		clear(f)
+		r.multiplier(theta, f)
+		r.keep(f, theta, z)
+	}
+	const first = 24
+	worst, violators, all, err := r.price(theta, first)
+	if err != nil {
+		return Numerical, err
+	}
+	if r.bound(theta, worst, all) <= tol {
+		return Optimal, nil
+	}
+	r.join(violators, max(first, len(r.work)))
+
+	s.noise = 1e-14 * r.fscale
+	s.sigma = r.firstSigma(theta, gs)
+	quadratic := r.isQuadratic()
+	switch {
+	case quadratic:
+		s.tau = 1e7
+	case r.loss.Hess != nil && r.loss.Lipschitz > 0:
+		s.tau = 40 / r.loss.Lipschitz
+	default:
+		s.tau = 1
+	}
+	copy(s.f, f)
+	copy(s.xi, theta)
+
+	outer, lastGain, gapBest := 0, 0, math.Inf(1)
+	status := Unknown
+	halt := func() bool {
+		var now bool
+		if status == Unknown {
+			if status, now = stop(); !now {
+				status = Unknown
+			}
+		}
+		return status != Unknown
+	}
+	growth := 6.0
+	for ; !halt(); outer++ {
+		target := math.Min(1e-2, 0.1*r.gap)
+		err := s.minimise(r.work, func(it int, g, move float64) bool {
+			lim := target
+			if outer > 0 {
+				lim = math.Min(lim, 0.1*move/(math.Sqrt(s.sigma)*r.fscale))
+			}
+			return it > 0 && g <= lim*r.fscale
+		}, halt)
+		if err != nil {
+			return Numerical, err
+		}
+		gs, v, cost := r.active()
+		s.signedForward(f, gs, v)
+		if r.loss.Grad != nil {
+			r.multiplier(theta, f)
+		} else {
+			// (f_k - f⁺)/tau - xi is a subgradient of the loss at f⁺.
+			for i := range theta {
+				theta[i] = s.xi[i] + (s.fplus[i]-s.f[i])/s.tau
+			}
+		}
+		copy(s.f, s.fplus)
+		primal := r.loss.Value(f) + cost
+		r.keep(f, theta, primal)
+
+		// Gap over the working set, then, if that is good enough, over all.
+		pats := make([][]uint64, len(r.work))
+		list := make([]int, len(r.work))
+		for j, g := range r.work {
+			pats[j], list[j] = g.bits, g.id
+		}
+		corr := make([]float64, len(pats)*r.model.d)
+		r.model.adjoint(corr, theta, pats)
+		at := make(map[int]int, len(list))
+		for j, id := range list {
+			at[id/2] = j
+		}
+		inWork, err := r.dualNorms(list, func(p int) []float64 { return corr[at[p]*r.model.d:][:r.model.d] })
+		if err != nil {
+			return Numerical, err
+		}
+		worstW := 0.0
+		for _, g := range inWork {
+			worstW = math.Max(worstW, g.ratio)
+		}
+		gapW := primal - r.dualValue(theta, worstW)
+		mag := math.Max(math.Abs(primal), math.SmallestNonzeroFloat64)
+		grown := false
+		if outer == 0 || gapW <= math.Max(0.3*r.gap, 0.5*tol)*mag || halt() {
+			want := max(20, len(gs))
+			worst, violators, all, err := r.price(theta, 2*want)
+			if err != nil {
+				return Numerical, err
+			}
+			gap := r.bound(theta, worst, all)
+			if all && gap <= tol {
+				status = Optimal
+				break
+			}
+			r.gap = math.Min(math.Max((primal-r.dualValue(theta, worst))/mag, 0), 1)
+			if gapW < 0.5*r.gap*mag {
+				// Idle groups leave, violators join.
+				var keep []*ssnGroup
+				for j, g := range r.work {
+					if norm2(g.v) > 0 || inWork[j].ratio > 0.9 {
+						keep = append(keep, g)
+					}
+				}
+				r.work = keep
+				grown = r.join(violators, want)
+			}
+			if r.gap < 0.5*gapBest {
+				gapBest, lastGain = r.gap, outer
+			}
+		}
+		if status == Unknown && outer-lastGain > 25 {
+			status = Numerical
+			break
+		}
+		if !grown {
+			mean := 0.0
+			for _, g := range gs {
+				mean += norm2(g.v) / g.beta / float64(len(gs))
+			}
+			limit := math.Max(2e4*mean, 1e-6*s.sigma)
+			s.sigma = math.Min(growth*s.sigma, math.Max(limit, s.sigma/growth))
+			if !quadratic {
+				cap := 1e4
+				if r.loss.Lipschitz > 0 {
+					cap = 1e6 / r.loss.Lipschitz
+				}
+				s.tau = math.Min(s.tau*growth, cap)
+			}
+		}
+		copy(s.xi, theta)
+		r.report(len(gs), tol)
+	}
+	r.report(len(r.best.groups), tol)
+	return status, nil
+}
+
+// join adds up to limit violators that are not in the working set.
+func (r *workingSetRun) join(violators []pricedGroup, limit int) bool {
+	in := make(map[int]bool, len(r.work))
+	for _, g := range r.work {
+		in[g.id] = true
+	}
+	added := 0
+	for _, v := range violators {
+		if added == limit {
+			break
+		}
+		if !in[v.id] {
+			r.work = append(r.work, r.group(v.id))
+			added++
+		}
+	}
+	return added > 0
+}
+
+// keep remembers the point if it is the best so far.
+func (r *workingSetRun) keep(f, theta []float64, primal float64) {
+	if !(primal < r.best.primal) {
+		return
+	}
+	r.best.primal = primal
+	r.best.f = append(r.best.f[:0], f...)
+	r.best.theta = append(r.best.theta[:0], theta...)
+	r.best.groups = r.best.groups[:0]
+	for _, g := range r.work {
+		if norm2(g.v) > 0 {
+			r.best.groups = append(r.best.groups, ssnGroup{id: g.id, bits: g.bits, sign: g.sign, v: append([]float64(nil), g.v...)})
+		}
+	}
+}
+
+// bound updates the lower bound if all groups were priced and returns the
+// relative gap it proves.
+func (r *workingSetRun) bound(theta []float64, worst float64, all bool) float64 {
+	if all {
+		r.lower = math.Max(r.lower, r.dualValue(theta, worst))
+	}
+	return relativeGap(r.best.primal, r.lower)
+}
+
+// firstSigma is the step for which the proximal term moves groups by about
+// their final size: the size of a warm start, or of the best fit by one group.
+func (r *workingSetRun) firstSigma(theta []float64, warm []*ssnGroup) float64 {
+	if len(warm) > 0 {
+		mean := 0.0
+		for _, g := range warm {
+			mean += norm2(g.v) / g.beta / float64(len(warm))
+		}
+		return mean
+	}
+	n, d := r.model.samples, r.model.d
+	hess := make([]float64, n)
+	if r.loss.Hess != nil {
+		r.loss.Hess(hess, make([]float64, n))
+	} else {
+		for i := range hess {
+			hess[i] = 1
+		}
+	}
+	best, a := 0.0, make([]float64, n)
+	for _, g := range r.work[:min(len(r.work), 3)] {
+		u := make([]float64, d)
+		r.model.adjoint(u, theta, [][]uint64{g.bits})
+		nu := norm2(u)
+		if nu <= g.beta {
+			continue
+		}
+		scale(1/nu, u)
+		r.model.forward(a, u, [][]uint64{g.bits})
+		curv := 0.0
+		for i, v := range a {
+			curv += hess[i] * v * v
+		}
+		if curv > 0 {
+			best = math.Max(best, (nu-g.beta)/curv/g.beta)
+		}
+	}
+	if best == 0 {
+		return 1
+	}
+	return 0.3 * best
+}
+
+// isQuadratic says whether the second derivative of the loss is constant.
+func (r *workingSetRun) isQuadratic() bool {
+	if r.loss.Hess == nil {
+		return false
+	}
+	n := r.model.samples
+	x, a, b := make([]float64, n), make([]float64, n), make([]float64, n)
+	r.loss.Hess(a, x)
+	for i := range x {
+		x[i] = 3 + float64(i%7)
+	}
+	r.loss.Hess(b, x)
+	for i := range a {
+		if a[i] != b[i] || a[i] <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *workingSetRun) report(active int, tol float64) {
+	if r.mon == nil {
+		return
+	}
+	p := Progress{Iter: r.ssn.newtons, Primal: r.best.primal, Lower: r.lower, Active: active}
+	// The gap falls about geometrically.
+	if el := time.Since(r.mon.start); r.gap < 0.5 && r.gap > tol {
+		p.ETA = time.Duration(float64(el) * math.Log(r.gap/tol) / math.Log(1/r.gap))
+	}
+	r.mon.Report(p)
+}
