@@ -1,0 +1,288 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// hardFactor times the budget is where even a peer that moves is cut: only
+// Send and PublishNow, which never wait, can take it there.
+const hardFactor = 4
+
+type outgoing struct {
+	frames  Message
+	command bool
+	flush   chan struct{} // closed by the writer once all before it has left
+}
+
+func (o outgoing) cost() int { return o.frames.Size() + frameOverhead*len(o.frames) }
+
+// peer is one connection after its handshake: what is queued for it, what it
+// owes, and what it has subscribed to.
+type peer struct {
+	id   string
+	conn net.Conn
+	opts Options
+
+	moved atomic.Int64 // when the connection last took bytes, Unix nanoseconds
+
+	mu     sync.Mutex
+	cond   *sync.Cond // queue, dues or closed changed
+	queue  []outgoing
+	queued int // cost of queue and of the batch the writer holds
+	dues   int // cost of its messages in the inbox
+	closed bool
+	subs   map[string]int
+}
+
+func newPeer(id string, c net.Conn, o Options) *peer {
+	p := &peer{id: id, conn: c, opts: o}
+	p.cond = sync.NewCond(&p.mu)
+	p.moved.Store(time.Now().UnixNano())
+	return p
+}
+
+// cut ends the connection and drops what is queued.
+func (p *peer) cut() {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		for _, o := range p.queue {
+			if o.flush != nil {
+				close(o.flush)
+			}
+		}
+		p.queue, p.queued = nil, 0
+		p.cond.Broadcast()
+	}
+	p.mu.Unlock()
+	p.conn.Close()
+}
+
+// push queues one message. A peer far over its budget, or over it and stalled,
+// is cut.
+func (p *peer) push(o outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		if o.flush != nil {
+			close(o.flush)
+		}
+		return
+	}
+	if p.queued > p.opts.Budget && (p.queued > hardFactor*p.opts.Budget || p.stalled(time.Now())) {
+		go p.cut()
+		return
+	}
+	if p.queued == 0 {
+		p.moved.Store(time.Now().UnixNano()) // it is only now being asked to move
+	}
+	p.queue = append(p.queue, o)
+	p.queued += o.cost()
+	p.cond.Broadcast()
+}
+
+func (p *peer) stalled(now time.Time) bool {
+	return now.Sub(time.Unix(0, p.moved.Load())) > p.opts.Stall
+}
+
+// waitBudget returns when the peer's queue is within its budget or the peer is
+// closed, cutting it when it stalls.
+func (p *peer) waitBudget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queued <= p.opts.Budget || p.closed {
+		return
+	}
+	// The writer signals when bytes leave; the ticker looks whether none do.
+	tick := time.NewTicker(p.opts.Stall/8 + time.Millisecond)
+	defer tick.Stop()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case <-tick.C:
+				p.cond.Broadcast()
+			case <-done:
+				return
+			}
+		}
+	}()
+	for p.queued > p.opts.Budget && !p.closed {
+		if p.stalled(time.Now()) {
+			go p.cut()
+			return
+		}
+		p.cond.Wait()
+	}
+}
+
+// owe counts cost towards what the peer has in the inbox. Its reader waits here
+// while that is over the budget; it reports whether the peer is still there.
+func (p *peer) owe(cost int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dues += cost
+	if cost < 0 {
+		p.cond.Broadcast()
+		return true
+	}
+	for p.dues > p.opts.Budget && !p.closed {
+		p.cond.Wait()
+	}
+	return !p.closed
+}
+
+// write is the connection's writer: it takes all that is queued, writes it and
+// flushes once.
+func (p *peer) write() {
+	defer p.cut()
+	w := bufio.NewWriterSize(movingWriter{p}, 64<<10)
+	var batch []outgoing
+	for {
+		p.mu.Lock()
+		for len(p.queue) == 0 && !p.closed {
+			p.cond.Wait()
+		}
+		if p.closed {
+			p.mu.Unlock()
+			return
+		}
+		batch, p.queue = p.queue, batch[:0]
+		p.mu.Unlock()
+		done := 0
+		var flushed []chan struct{}
+		for i, o := range batch {
+			var err error
+			switch {
+			case o.command:
+				err = writeFrame(w, flagCommand, o.frames[0])
+			case o.flush != nil:
+				flushed = append(flushed, o.flush)
+			default:
+				err = writeMessage(w, o.frames)
+			}
+			done += o.cost()
+			batch[i] = outgoing{}
+			if err != nil {
+				closeAll(flushed)
+				return
+			}
+			if done > 1<<20 { // tell a waiting publisher in good time
+				p.paid(done)
+				done = 0
+			}
+		}
+		err := w.Flush()
+		closeAll(flushed)
+		if err != nil {
+			return
+		}
+		p.paid(done)
+		if cap(batch) > 1<<14 {
+			batch = nil
+		}
+	}
+}
+
+func closeAll(cs []chan struct{}) {
+	for _, c := range cs {
+		close(c)
+	}
+}
+
+func (p *peer) paid(n int) {
+	p.mu.Lock()
+	if !p.closed {
+		p.queued -= n
+	}
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
+
+// movingWriter notes that the connection takes bytes.
+type movingWriter struct{ p *peer }
+
+func (w movingWriter) Write(b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		// In pieces, so that a reader that is slow is not taken for one that stalls.
+		k, err := w.p.conn.Write(b[n:min(len(b), n+256<<10)])
+		n += k
+		if k > 0 {
+			w.p.moved.Store(time.Now().UnixNano())
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// finish waits until the queue has left or the deadline has passed, then ends
+// our half of the connection and gives the peer a moment to read the rest: a
+// plain close with unread input would reset the connection and lose it.
+func (p *peer) finish(deadline time.Time) {
+	flush := make(chan struct{})
+	p.push(outgoing{flush: flush})
+	t := time.NewTimer(max(0, time.Until(deadline)))
+	defer t.Stop()
+	select {
+	case <-flush:
+	case <-t.C:
+		return
+	}
+	if c, ok := p.conn.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}
+
+// subscribe handles a subscription message: 1 or 0 and a topic.
+func (p *peer) subscribe(m Message, welcome func([]byte) Message) {
+	if len(m) != 1 || len(m[0]) == 0 || m[0][0] > 1 {
+		return
+	}
+	topic := m[0][1:]
+	if m[0][0] == 0 {
+		p.mu.Lock()
+		if p.subs[string(topic)]--; p.subs[string(topic)] <= 0 {
+			delete(p.subs, string(topic))
+		}
+		p.mu.Unlock()
+		return
+	}
+	// The welcome is queued before the subscription holds, so it comes first.
+	if welcome != nil && utf8.Valid(topic) {
+		if w := welcome(topic); w != nil {
+			p.push(outgoing{frames: w})
+		}
+	}
+	p.mu.Lock()
+	if p.subs == nil {
+		p.subs = map[string]int{}
+	}
+	if len(p.subs) < maxFrames {
+		p.subs[string(topic)]++
+	}
+	p.mu.Unlock()
+}
+
+func (p *peer) subscribed(topic []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.subs[""] > 0 {
+		return true
+	}
+	for s := range p.subs {
+		if bytes.HasPrefix(topic, []byte(s)) {
+			return true
+		}
+	}
+	return false
+}
