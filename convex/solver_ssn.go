@@ -126,11 +126,15 @@ type ssn struct {
 
 	sigma, tau float64
 	xi, f      []float64 // current multiplier and predictions
+	gnorm      float64
 	fplus      []float64 // predictions f⁺ of the last minimisation
 	newtons    int
 
 	projectors []*coneProjector
 }
+
+// maxNewton bounds the Newton steps of one outer step.
+const maxNewton = 40
 
 // denseLimit is the number of samples up to which the n×n Newton matrix is formed.
 const denseLimit = 6000
@@ -249,16 +253,17 @@ func (s *ssn) eachProjector(n int, f func(j int, p *coneProjector)) {
 
 // minimise runs Newton steps on Psi for the current sigma, tau, f and group
 // values. enough says, from |grad| and the move |v⁺-v|, when to end. On return
-// the groups' v are v⁺ and xi the minimiser; f is left to the caller.
-func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) bool, stop func() bool) error {
+// the groups' v are v⁺ and xi the minimiser; f is left to the caller. done is
+// false when Newton's method got nowhere near: sigma is too large then.
+func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) bool, stop func() bool) (done bool, err error) {
 	e, err := s.eval(w, s.xi)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d := s.model.d
 	trial := make([]float64, len(s.xi))
 	flat := 0
-	for it := 0; it < 50; it++ {
+	for it := 0; it < maxNewton; it++ {
 		move2, k := 0.0, 0
 		for j, g := range w {
 			if k < len(e.active) && e.active[k] == j {
@@ -272,6 +277,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 		}
 		if e.gnorm <= s.noise || enough(it, e.gnorm, math.Sqrt(move2)) || stop() {
+			done = true
 			break
 		}
 		dir, ok := s.direction(w, e)
@@ -290,7 +296,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 				trial[i] = x + t*dir[i]
 			}
 			if ne, err = s.eval(w, trial); err != nil {
-				return err
+				return false, err
 			}
 			rounding := 1e-14 * (math.Abs(e.val) + math.Abs(dot(s.xi, e.fplus)))
 			if ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm {
@@ -302,7 +308,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		if !accepted {
 			// Restore the groups' state for the point kept.
 			if e, err = s.eval(w, s.xi); err != nil {
-				return err
+				return false, err
 			}
 			break
 		}
@@ -319,6 +325,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		e = ne
 	}
 	s.fplus = append(s.fplus[:0], e.fplus...)
+	s.gnorm = e.gnorm
 	k := 0
 	for j, g := range w {
 		if k < len(e.active) && e.active[k] == j {
@@ -331,7 +338,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 		}
 	}
-	return nil
+	return done, nil
 }
 
 // direction solves the Newton system at an evaluated point for -gradient.

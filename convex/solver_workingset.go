@@ -18,6 +18,8 @@ import (
 // rest need a cone projection (a non-negative least squares problem).
 type WorkingSet struct{}
 
+var debugWS = false
+
 func init() { RegisterSolver(WorkingSet{}, 10) }
 
 // Name is "workingset".
@@ -39,6 +41,8 @@ func (WorkingSet) Uses(prog *Program) error {
 		return fmt.Errorf("needs the activation cones of the operator's own data; %q are others", prog.Cones.Name)
 	case prog.Loss.Value == nil || prog.Loss.Prox == nil || prog.Loss.Conj == nil:
 		return fmt.Errorf("needs Value, Prox and Conj of loss %q", prog.Loss.Name)
+	case prog.Loss.anyGrad() == nil:
+		return fmt.Errorf("needs Grad or Subgrad of loss %q", prog.Loss.Name)
 	}
 	_, d, _, nb := m.Dims()
 	if len(prog.Blocks) != nb {
@@ -143,15 +147,10 @@ func (r *workingSetRun) group(id int) *ssnGroup {
 	return g
 }
 
-// multiplier sets theta to -grad L(f), the dual candidate of predictions f;
-// without a gradient, to the one that the last proximal step proves to be a
-// subgradient.
+// multiplier sets theta to minus a subgradient of the loss, the dual candidate
+// of predictions f.
 func (r *workingSetRun) multiplier(theta, f []float64) {
-	if r.loss.Grad != nil {
-		r.loss.Grad(theta, f)
-	} else {
-		r.loss.Subgrad(theta, f)
-	}
+	r.loss.anyGrad()(theta, f)
 	scale(-1, theta)
 }
 
@@ -382,10 +381,12 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		}
 		return status != Unknown
 	}
-	growth := 6.0
+	growth, failures := 6.0, 0
 	for ; !halt(); outer++ {
 		target := math.Min(1e-2, 0.1*r.gap)
-		err := s.minimise(r.work, func(it int, g, move float64) bool {
+		before := r.snapshot()
+		count := s.newtons
+		done, err := s.minimise(r.work, func(it int, g, move float64) bool {
 			lim := target
 			if outer > 0 {
 				lim = math.Min(lim, 0.1*move/(math.Sqrt(s.sigma)*r.fscale))
@@ -395,15 +396,25 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		if err != nil {
 			return Numerical, err
 		}
+		if debugWS {
+			fmt.Printf("   outer %d W=%d newt=%d(+%d) sigma=%.2g tau=%.2g done=%v gnorm=%.2g gap=%.2g\n", outer, len(r.work), s.newtons, s.newtons-count, s.sigma, s.tau, done, s.gnorm, r.gap)
+		}
+		if !done && s.gnorm > math.Max(1e-9, 10*target)*r.fscale && failures < 20 {
+			// Too long a step: go back and take a shorter one.
+			failures++
+			r.restore(before)
+			copy(s.xi, theta)
+			s.sigma /= 10
+			growth = 2
+			continue
+		}
+		count = s.newtons - count
 		gs, v, cost := r.active()
 		s.signedForward(f, gs, v)
-		if r.loss.Grad != nil {
-			r.multiplier(theta, f)
-		} else {
-			// (f_k - f⁺)/tau - xi is a subgradient of the loss at f⁺.
-			for i := range theta {
-				theta[i] = s.xi[i] + (s.fplus[i]-s.f[i])/s.tau
-			}
+		// -grad L(f⁺) of the proximal step: for a small beta it is far more
+		// accurate than the gradient at f, which rounding of A v spoils.
+		for i := range theta {
+			theta[i] = s.xi[i] + (s.fplus[i]-s.f[i])/s.tau
 		}
 		copy(s.f, s.fplus)
 		primal := r.loss.Value(f) + cost
@@ -433,7 +444,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		mag := math.Max(math.Abs(primal), math.SmallestNonzeroFloat64)
 		grown := false
 		if outer == 0 || gapW <= math.Max(0.3*r.gap, 0.5*tol)*mag || halt() {
-			want := max(20, len(gs))
+			want := max(40, len(r.work))
 			worst, violators, all, err := r.price(theta, 2*want)
 			if err != nil {
 				return Numerical, err
@@ -454,6 +465,11 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				}
 				r.work = keep
 				grown = r.join(violators, want)
+				if grown && len(gs) > 0 {
+					// The newcomers start far from their dual bound: with
+					// this sigma they move by about the size of the others.
+					s.sigma = math.Min(s.sigma, 3*cost/float64(len(gs))/(meanBeta(gs)*meanBeta(gs)*worst))
+				}
 			}
 			if r.gap < 0.5*gapBest {
 				gapBest, lastGain = r.gap, outer
@@ -467,6 +483,15 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 			mean := 0.0
 			for _, g := range gs {
 				mean += norm2(g.v) / g.beta / float64(len(gs))
+			}
+			// Long steps are cheap while Newton's method finds them easy.
+			switch {
+			case count <= 6:
+				growth = 10
+			case count <= 15:
+				growth = 6
+			default:
+				growth = 2.5
 			}
 			limit := math.Max(2e4*mean, 1e-6*s.sigma)
 			s.sigma = math.Min(growth*s.sigma, math.Max(limit, s.sigma/growth))
@@ -483,6 +508,30 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	}
 	r.report(len(r.best.groups), tol)
 	return status, nil
+}
+
+// snapshot copies the values of the working set.
+func (r *workingSetRun) snapshot() []float64 {
+	var v []float64
+	for _, g := range r.work {
+		v = append(v, g.v...)
+	}
+	return v
+}
+
+func (r *workingSetRun) restore(v []float64) {
+	d := r.model.d
+	for j, g := range r.work {
+		copy(g.v, v[j*d:(j+1)*d])
+	}
+}
+
+func meanBeta(gs []*ssnGroup) float64 {
+	sum := 0.0
+	for _, g := range gs {
+		sum += g.beta
+	}
+	return sum / float64(len(gs))
 }
 
 // join adds up to limit violators that are not in the working set.
@@ -563,7 +612,7 @@ func (r *workingSetRun) firstSigma(theta []float64, warm []*ssnGroup) float64 {
 			curv += hess[i] * v * v
 		}
 		if curv > 0 {
-			best = math.Max(best, (nu-g.beta)/curv/g.beta)
+			best = math.Max(best, (nu-g.beta)/curv/nu)
 		}
 	}
 	if best == 0 {
