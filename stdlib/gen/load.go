@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/importer"
 	"go/token"
 	"go/types"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
-
-	"golang.org/x/tools/go/gcexportdata"
 )
 
 // listed is what the go command says about a package.
@@ -80,8 +79,9 @@ func load(dir string, sec *section, skip func(path, why string)) ([]*loaded, err
 		byPath[l.ImportPath] = l
 	}
 	var pkgs []*loaded
-	fset := token.NewFileSet()
-	imports := map[string]*types.Package{}
+	imp := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(byPath[path].Export)
+	})
 	for _, e := range sec.entries {
 		l := byPath[e.path]
 		if l == nil || l.Export == "" {
@@ -95,25 +95,11 @@ func load(dir string, sec *section, skip func(path, why string)) ([]*loaded, err
 			skip(e.path, why)
 			continue
 		}
-		p, err := readExport(l.Export, fset, imports, e.path)
+		p, err := imp.Import(e.path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.path, err)
 		}
 		pkgs = append(pkgs, &loaded{*l, p, e.preferred})
 	}
 	return pkgs, nil
-}
-
-// readExport reads the export data in one file of the build cache.
-func readExport(file string, fset *token.FileSet, imports map[string]*types.Package, path string) (*types.Package, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := gcexportdata.NewReader(f)
-	if err != nil {
-		return nil, err
-	}
-	return gcexportdata.Read(r, fset, imports, path)
 }

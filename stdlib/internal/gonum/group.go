@@ -16,9 +16,9 @@ var pack []byte
 
 // Group lists the packages.
 var Group = table.Group{
-	Name: "gonum",
-	Go:   "go1.26.8",
-	Pack: pack,
+	Name:      "gonum",
+	Toolchain: "go1.26.8 linux/amd64",
+	Pack:      pack,
 	Packages: []table.Package{
 		{Path: "golang.org/x/exp/rand", Name: "rand", Symbols: table_golang_org_x_exp_rand},
 		{Path: "gonum.org/v1/gonum/blas", Name: "blas", Symbols: table_gonum_org_v1_gonum_blas},

@@ -16,11 +16,12 @@ var pack []byte
 
 // Group lists the packages.
 var Group = table.Group{
-	Name: "own",
-	Go:   "go1.26.8",
-	Pack: pack,
+	Name:      "own",
+	Toolchain: "go1.26.8 linux/amd64",
+	Pack:      pack,
 	Packages: []table.Package{
 		{Path: "github.com/gonvex/gonvex/convex", Name: "convex", Symbols: table_github_com_gonvex_gonvex_convex},
+		{Path: "github.com/gonvex/gonvex/convex/data", Name: "data", Symbols: table_github_com_gonvex_gonvex_convex_data},
 		{Path: "github.com/gonvex/gonvex/kernel/display", Name: "display", Symbols: table_github_com_gonvex_gonvex_kernel_display},
 		{Path: "github.com/gonvex/gonvex/lapack", Name: "lapack", Preferred: true, Symbols: table_github_com_gonvex_gonvex_lapack},
 	},

@@ -16,9 +16,9 @@ var pack []byte
 
 // Group lists the packages.
 var Group = table.Group{
-	Name: "std",
-	Go:   "go1.26.8",
-	Pack: pack,
+	Name:      "std",
+	Toolchain: "go1.26.8 linux/amd64",
+	Pack:      pack,
 	Packages: []table.Package{
 		{Path: "archive/tar", Name: "tar", Symbols: table_archive_tar},
 		{Path: "archive/zip", Name: "zip", Symbols: table_archive_zip},

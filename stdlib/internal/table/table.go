@@ -23,8 +23,10 @@ type Package struct {
 type Group struct {
 	// Name is the group's section in packages.txt.
 	Name string
-	// Go is the version of Go that the group was generated with.
-	Go string
+	// Toolchain is the version of Go and the platform that the group was generated with, as
+	// "go1.26.8 linux/amd64". Elsewhere the tables compile and work, but generating them again may
+	// give other bytes: export data reaches into unexported parts.
+	Toolchain string
 	// Packages in order of path.
 	Packages []Package
 	// Pack is a zip archive: export/PATH holds export data for go/types, doc/PATH the

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gonvex/gonvex/stdlib/internal/gonum"
+	"github.com/gonvex/gonvex/stdlib/internal/own"
+	"github.com/gonvex/gonvex/stdlib/internal/std"
+)
+
+// What is committed is what the generator makes of the packages as they are.
+func TestCommittedIsCurrent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("regenerating compiles every listed package; run without -short")
+	}
+	root, err := moduleDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secs, err := parseList(packagesTxt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := map[string]string{"std": std.Group.Toolchain, "gonum": gonum.Group.Toolchain, "own": own.Group.Toolchain}
+	for _, sec := range secs {
+		t.Run(sec.name, func(t *testing.T) {
+			if recorded[sec.name] != toolchain {
+				t.Skipf("generated with %s, this is %s: the tables may differ; run go generate ./stdlib to move to it",
+					recorded[sec.name], toolchain)
+			}
+			files, note, err := generate(root, sec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(note)
+			dir := filepath.Join(root, "stdlib", "internal", sec.name)
+			for name, want := range files {
+				if have, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(have, want) {
+					t.Errorf("%s is stale (%v): run go run ./stdlib/gen -only %s", filepath.Join(dir, name), err, sec.name)
+				}
+			}
+			have, err := filepath.Glob(filepath.Join(dir, "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range have {
+				if files[filepath.Base(f)] == nil {
+					t.Errorf("%s is no longer generated: run go run ./stdlib/gen -only %s", f, sec.name)
+				}
+			}
+		})
+	}
+}
+
+func TestGenerateTwiceIsTheSame(t *testing.T) {
+	root, err := moduleDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec := &section{name: "some", entries: []entry{{path: "slices"}, {path: "sort"}, {path: "go/constant"}}}
+	a, _, err := generate(root, sec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := generate(root, sec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a) != 5 || len(a) != len(b) {
+		t.Fatalf("%d and %d files", len(a), len(b))
+	}
+	goroot, err := goOutput("", "env", "GOROOT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s differs", name)
+		}
+		if bytes.Contains(a[name], []byte(root)) || bytes.Contains(a[name], bytes.TrimSpace(goroot)) {
+			t.Errorf("%s names a directory of this machine", name)
+		}
+	}
+}
+
+func TestMissingPackage(t *testing.T) {
+	root, err := moduleDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []entry{{path: "sort"}, {path: module + "/nowhere"}}
+	if _, _, err := generate(root, &section{name: "gonum", entries: entries}); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("a package that is not there: %v", err)
+	}
+	files, note, err := generate(root, &section{name: "own", entries: entries})
+	if err != nil || files["sort_table.go"] == nil || !strings.Contains(note, "left out "+module+"/nowhere") {
+		t.Errorf("one of ours that is not there: %q, %v", note, err)
+	}
+}
+
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	if err := write(dir, map[string][]byte{"a_table.go": []byte("a"), "pack.zip": []byte("z")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(dir, map[string][]byte{"b_table.go": []byte("b"), "pack.zip": []byte("z")}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(got) != 2 || filepath.Base(got[0]) != "b_table.go" || filepath.Base(got[1]) != "pack.zip" {
+		t.Errorf("left with %v", got)
+	}
+}
+
+func TestParseList(t *testing.T) {
+	secs, err := parseList([]byte("# c\n[std]\nfmt\nmath/rand/v2 prefer\n- plugin: no: use\n\n[own]\n x/y \n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(secs) != 2 || secs[0].name != "std" || len(secs[0].entries) != 2 || !secs[0].entries[1].preferred ||
+		secs[0].left["plugin"] != "no: use" || secs[1].entries[0].path != "x/y" {
+		t.Errorf("%+v %+v", secs[0], secs[1])
+	}
+	for text, want := range map[string]string{
+		"fmt\n":                "packages.txt:1: \"fmt\" stands before",
+		"[std\nfmt":            "a section is [name]",
+		"[std]\nfmt\n\nfmt":    "packages.txt:4: fmt is on line 2 already",
+		"[std]\n- plugin":      "needs a reason",
+		"[std]\n- plugin: ":    "needs a reason",
+		"[std]\nfmt bogus":     "neither PATH nor PATH prefer",
+		"[std]\n- a prefer: b": "neither PATH nor PATH prefer",
+	} {
+		if _, err := parseList([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParseList(f *testing.F) {
+	f.Add(packagesTxt)
+	f.Add([]byte("[a]\nb prefer\n- c: d\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		secs, err := parseList(text)
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, s := range secs {
+			for _, e := range s.entries {
+				if e.path == "" || seen[e.path] {
+					t.Errorf("path %q", e.path)
+				}
+				seen[e.path] = true
+			}
+		}
+	})
+}
+
+func TestCheckStd(t *testing.T) {
+	sec := &section{entries: []entry{{path: "fmt"}}, left: map[string]string{"plugin": "no use"}}
+	if err := checkStd(sec, []string{"fmt", "plugin", "internal/abi", "vendor/golang.org/x/text"}); err != nil {
+		t.Error(err)
+	}
+	if err := checkStd(sec, []string{"fmt", "newpkg"}); err == nil || !strings.Contains(err.Error(), "newpkg") {
+		t.Errorf("a new package: %v", err)
+	}
+}
