@@ -56,9 +56,9 @@ func EnumeratePatterns(ctx context.Context, X mat.Matrix, limit int) (*Patterns,
 		return nil, err
 	}
 	n, d := M.Dims()
-	a := newArrangement(M)
-	if r := a.rank; limit > 0 && (r >= 62 || 1<<r > limit) {
-		return nil, fmt.Errorf("convex: %w: %d samples of rank %d have at least 2^%d patterns, over the limit %d: sample patterns instead", ErrTooManyPatterns, n, r, r, limit)
+	a, err := newArrangement(M, limit)
+	if err != nil {
+		return nil, err
 	}
 	cells, err := enumerateCells(ctx, a.lines, a.rank, limit)
 	if err != nil {
@@ -110,7 +110,7 @@ type line struct {
 // mergeAngle is the angle below which two hyperplanes count as one.
 const mergeAngle = 1e-10
 
-func newArrangement(X *mat.Dense) *arrangement {
+func newArrangement(X *mat.Dense, limit int) (*arrangement, error) {
 	n, d := X.Dims()
 	U := mat.NewDense(n, d, nil) // rows of unit length
 	a := &arrangement{lineOf: make([]int, n), same: make([]bool, n)}
@@ -125,7 +125,10 @@ func newArrangement(X *mat.Dense) *arrangement {
 		for i := range a.lineOf {
 			a.lineOf[i] = -1
 		}
-		return a
+		return a, nil
+	}
+	if r := a.rank; limit > 0 && (r >= 62 || 1<<r > limit) {
+		return nil, fmt.Errorf("convex: %w: %d samples of rank %d have at least 2^%d patterns, over the limit %d: sample patterns instead", ErrTooManyPatterns, n, r, r, limit)
 	}
 	Z := mat.NewDense(n, a.rank, nil)
 	Z.Mul(U, a.basis)
@@ -146,7 +149,7 @@ func newArrangement(X *mat.Dense) *arrangement {
 	for k, i := range idx {
 		a.lineOf[i], a.same[i] = of[k], same[k]
 	}
-	return a
+	return a, nil
 }
 
 // normalise scales z to unit length, without over- or underflow; false if z is
@@ -198,32 +201,66 @@ func rowSpace(U *mat.Dense) (*mat.Dense, int) {
 // mergeLines drops normals that are parallel to an earlier one. of[i] is the
 // line of row i and same[i] whether it points the same way.
 func mergeLines(rows []line) (lines []line, of []int, same []bool) {
-	of, same = make([]int, len(rows)), make([]bool, len(rows))
-next:
+	n := len(rows)
+	of, same = make([]int, n), make([]bool, n)
+	if n == 0 {
+		return nil, of, same
+	}
+	// Parallel rows have the same length along any direction: sort by one and
+	// compare neighbours only.
+	q := make([]float64, len(rows[0].z))
+	for j := range q {
+		q[j] = math.Cos(1 + 2.7*float64(j))
+	}
+	reach, key, order := 0.0, make([]float64, n), make([]int, n)
 	for i, r := range rows {
-		for l, t := range lines {
-			c := dot(r.z, t.z)
-			if math.Abs(c) < 0.999 {
-				continue
-			}
-			sgn, dist := 1.0, 0.0
-			if c < 0 {
-				sgn = -1
-			}
-			for j, v := range r.z {
-				e := v - sgn*t.z[j]
-				dist += e * e
-			}
-			tol := math.Max(mergeAngle, 4*(r.err+t.err))
-			if dist <= tol*tol {
-				of[i], same[i] = l, c > 0
-				continue next
+		key[i], order[i] = math.Abs(dot(q, r.z)), i
+		reach = math.Max(reach, r.err)
+	}
+	sort.Slice(order, func(a, b int) bool {
+		if key[order[a]] != key[order[b]] {
+			return key[order[a]] < key[order[b]]
+		}
+		return order[a] < order[b]
+	})
+	reach = norm2(q) * math.Max(mergeAngle, 8*reach)
+	twin := make([]int, n) // an equal row before it in the order, or itself
+	for a, i := range order {
+		twin[i] = i
+		for b := a - 1; b >= 0 && key[i]-key[order[b]] <= reach; b-- {
+			if j := order[b]; sameHyperplane(rows[i], rows[j]) {
+				twin[i] = twin[j]
+				break
 			}
 		}
-		of[i], same[i] = len(lines), true
-		lines = append(lines, r)
+	}
+	first := make([]int, n) // line of a group, by its twin; -1 not yet
+	for i := range first {
+		first[i] = -1
+	}
+	for i, r := range rows {
+		l := &first[twin[i]]
+		if *l < 0 {
+			*l = len(lines)
+			lines = append(lines, r)
+		}
+		of[i], same[i] = *l, dot(r.z, lines[*l].z) > 0
 	}
 	return lines, of, same
+}
+
+func sameHyperplane(a, b line) bool {
+	sgn := 1.0
+	if dot(a.z, b.z) < 0 {
+		sgn = -1
+	}
+	dist := 0.0
+	for j, v := range a.z {
+		e := v - sgn*b.z[j]
+		dist += e * e
+	}
+	tol := math.Max(mergeAngle, 4*(a.err+b.err))
+	return dist <= tol*tol
 }
 
 // cell is a full-dimensional cell of an arrangement: a point inside and, during

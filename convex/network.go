@@ -1,7 +1,9 @@
 package convex
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -11,22 +13,27 @@ import (
 //	f(x) = Σ_j act_j(x'Hidden_j) Output_j
 //
 // neuron j is row j of Hidden and of Output. Architectures with more weights
-// keep them in Extra by name.
+// keep them in Extra by name. The functions take the network itself, so a copy
+// with other weights works.
 type Network struct {
 	Arch   string
 	Hidden *mat.Dense            // m×d first-layer weights; nil when there is no neuron
 	Output *mat.Dense            // m×c second-layer weights; nil when there is no neuron
-	Gates  *mat.Dense            // m×d, gated networks: neuron j is active on x when x'Gates_j > 0
+	Gates  *mat.Dense            // m×d, gated networks: neuron j is active on x when x'Gates_j > 0; nil when unknown
 	Extra  map[string]*mat.Dense // further weights of other architectures, by name
 
 	Inputs, Outputs int // d and c
 
-	// Forward returns the n×c predictions for inputs: one n×d matrix, or the
-	// K patches of a convolutional network.
-	Forward func(inputs []mat.Matrix) (*mat.Dense, error)
-	// Decay is the weight decay penalty divided by beta, such as
-	// ½ Σ_j (|u_j|² + |a_j|²).
-	Decay func() float64
+	// Activations returns the n×m outputs of the hidden neurons for inputs:
+	// one n×d matrix, or the K patches of a convolutional network. It is not
+	// called for a network without neurons.
+	Activations func(net *Network, inputs []mat.Matrix) (*mat.Dense, error)
+	// Forward returns the n×c predictions; nil means Activations · Output.
+	Forward func(net *Network, inputs []mat.Matrix) (*mat.Dense, error)
+	// Decay is the penalty divided by beta; nil means ½ Σ_j (|u_j|² + |a_j|²).
+	Decay func(net *Network) float64
+
+	gate []int // pattern each neuron came from, when there are patterns
 }
 
 // Neurons is the number of hidden neurons m.
@@ -38,22 +45,144 @@ func (net *Network) Neurons() int {
 	return m
 }
 
-// Predict returns the n×c predictions for the rows of X (n×d).
+// Predict returns the n×c predictions for the rows of X (n×d), which need the
+// same columns as the training data, a column of ones included.
 func (net *Network) Predict(X mat.Matrix) (*mat.Dense, error) {
-	if net == nil || net.Forward == nil {
-		return nil, fmt.Errorf("convex: there is no network to predict with")
+	if net == nil {
+		return nil, errors.New("convex: Predict: there is no network: solve a problem first")
 	}
-	if X == nil {
-		return nil, fmt.Errorf("convex: Predict: X is nil: want a matrix with %d columns", net.Inputs)
+	M, err := finiteMatrix("X", X)
+	if err != nil {
+		return nil, err
 	}
-	return net.Forward([]mat.Matrix{X})
+	if n, d := M.Dims(); d != net.Inputs {
+		return nil, fmt.Errorf("convex: Predict: X is %d×%d, the network was trained on %d columns (a column of ones counts)", n, d, net.Inputs)
+	}
+	return net.forward([]mat.Matrix{M})
 }
 
 // PredictPatches returns the predictions of a convolutional network for K
 // patches of n×h.
 func (net *Network) PredictPatches(patches []mat.Matrix) (*mat.Dense, error) {
-	if net == nil || net.Forward == nil {
-		return nil, fmt.Errorf("convex: there is no network to predict with")
+	if net == nil {
+		return nil, errors.New("convex: PredictPatches: there is no network: solve a problem first")
 	}
-	return net.Forward(patches)
+	return net.forward(patches)
+}
+
+func (net *Network) forward(inputs []mat.Matrix) (*mat.Dense, error) {
+	if net.Forward != nil {
+		return net.Forward(net, inputs)
+	}
+	n, _ := inputs[0].Dims()
+	out := mat.NewDense(n, net.Outputs, nil)
+	if net.Neurons() == 0 {
+		return out, nil
+	}
+	A, err := net.Activations(net, inputs)
+	if err != nil {
+		return nil, err
+	}
+	out.Mul(A, net.Output)
+	return out, nil
+}
+
+func (net *Network) decay() float64 {
+	if net.Decay != nil {
+		return net.Decay(net)
+	}
+	s := 0.0
+	for j := 0; j < net.Neurons(); j++ {
+		u, a := net.Hidden.RawRowView(j), net.Output.RawRowView(j)
+		s += dot(u, u) + dot(a, a)
+	}
+	return s / 2
+}
+
+// Objective recomputes the objective of p at the network from scratch: the loss
+// of its predictions plus beta times its weight decay. See Verify for the
+// parts.
+func (net *Network) Objective(p Problem) (float64, error) {
+	v, err := Verify(p, net)
+	if err != nil {
+		return 0, err
+	}
+	return v.Objective, nil
+}
+
+// subset returns the network of neurons keep, with the contribution of neuron
+// keep[i] multiplied by scale[i] ≥ 0 (nil: 1).
+func (net *Network) subset(keep []int, scales []float64) *Network {
+	out := *net
+	out.Hidden, out.Output, out.Gates, out.gate = nil, nil, nil, nil
+	if len(keep) == 0 {
+		return &out
+	}
+	_, d := net.Hidden.Dims()
+	_, c := net.Output.Dims()
+	out.Hidden, out.Output = mat.NewDense(len(keep), d, nil), mat.NewDense(len(keep), c, nil)
+	if net.Gates != nil {
+		_, gd := net.Gates.Dims()
+		out.Gates = mat.NewDense(len(keep), gd, nil)
+	}
+	for i, j := range keep {
+		s := 1.0
+		if scales != nil {
+			s = math.Sqrt(scales[i])
+		}
+		copy(out.Hidden.RawRowView(i), net.Hidden.RawRowView(j))
+		copy(out.Output.RawRowView(i), net.Output.RawRowView(j))
+		scale(s, out.Hidden.RawRowView(i))
+		scale(s, out.Output.RawRowView(i))
+		if out.Gates != nil {
+			copy(out.Gates.RawRowView(i), net.Gates.RawRowView(j))
+		}
+		if net.gate != nil {
+			out.gate = append(out.gate, net.gate[j])
+		}
+	}
+	return &out
+}
+
+// Verification is a network's own objective, with its parts.
+type Verification struct {
+	Objective float64 // Loss + Beta·Decay
+	Loss      float64
+	Decay     float64 // ½ Σ (|u|²+|a|²), before beta
+	Neurons   int
+}
+
+// Verify evaluates the non-convex objective of p at a network, from the
+// network's weights and the data alone.
+func Verify(p Problem, net *Network) (*Verification, error) {
+	if net == nil {
+		return nil, errors.New("convex: Verify: the network is nil")
+	}
+	t, err := p.check()
+	if err != nil {
+		return nil, err
+	}
+	if net.Outputs != t.c {
+		return nil, fmt.Errorf("convex: Verify: the network has %d outputs, Y is %d×%d", net.Outputs, t.n, t.c)
+	}
+	if len(p.Patches) == 0 && net.Inputs != t.d {
+		return nil, fmt.Errorf("convex: Verify: X is %d×%d, the network was trained on %d columns", t.n, t.d, net.Inputs)
+	}
+	f, err := net.forward(t.inputs)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verification{Decay: net.decay(), Neurons: net.Neurons()}
+	v.Loss = t.loss.Value(flatten(f))
+	v.Objective = v.Loss + p.Beta*v.Decay
+	return v, nil
+}
+
+// flatten is the entries of A, row-major.
+func flatten(A *mat.Dense) []float64 {
+	r := A.RawMatrix()
+	if r.Stride == r.Cols {
+		return r.Data
+	}
+	return mat.DenseCopyOf(A).RawMatrix().Data
 }

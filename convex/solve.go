@@ -1,0 +1,140 @@
+package convex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gonvex/gonvex/lapack"
+)
+
+// Solve trains the network of a problem to the optimum of its convex program
+// and certifies the result. A nil s means the defaults.
+//
+// An error means that the problem could not be run. A cancelled context, a
+// deadline, or a limit of s is not an error: the Solution then holds the best
+// network found, with its certificate and an honest Status.
+func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
+	start := time.Now()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	prog, err := Lower(ctx, p, s)
+	if err != nil {
+		return nil, err
+	}
+	return solve(ctx, prog, s, start)
+}
+
+// SolveProgram solves a program, such as one that Lower returned and the caller
+// changed, and certifies the result. See Solve.
+func SolveProgram(ctx context.Context, prog *Program, s *Settings) (*Solution, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return solve(ctx, prog, s, time.Now())
+}
+
+func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*Solution, error) {
+	if err := prog.Validate(); err != nil {
+		return nil, err
+	}
+	s = s.withDefaults()
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	if s.TimeLimit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, start.Add(s.TimeLimit))
+		defer cancel()
+	}
+	pt := &Point{X: []float64{}, Status: Optimal}
+	if prog.Op.Cols > 0 {
+		solver, err := chooseSolver(prog, s)
+		if err != nil {
+			return nil, err
+		}
+		pt, err = solver.Solve(ctx, prog, s)
+		if err != nil {
+			return nil, fmt.Errorf("convex: solver %s on program %q: %w", solver.Name(), prog.Name, err)
+		}
+		if pt == nil || len(pt.X) != prog.Op.Cols {
+			return nil, fmt.Errorf("convex: solver %s returned no point for program %q", solver.Name(), prog.Name)
+		}
+		if pt.Solver == "" {
+			pt.Solver = solver.Name()
+		}
+	}
+	cert, err := Certify(ctx, prog, pt)
+	if err != nil {
+		return nil, err
+	}
+	sol := &Solution{
+		Primal: cert.Primal, Lower: cert.Lower,
+		Infeasibility: cert.Infeasibility, Scope: prog.Scope,
+		Solver: pt.Solver, Iterations: pt.Iter, Backend: lapack.Info().String(),
+		Point: pt, Certificate: *cert, Trace: pt.Trace, Program: prog,
+	}
+	if prog.Decode != nil {
+		if err := sol.decode(s); err != nil {
+			return nil, err
+		}
+	}
+	sol.Gap = relativeGap(sol.Primal, sol.Lower)
+	sol.Status = finalStatus(pt.Status, sol.Gap, s.Tol)
+	sol.Elapsed = time.Since(start)
+	return sol, nil
+}
+
+// finalStatus lets the certificate, not the solver, say what is optimal.
+func finalStatus(solver Status, gap, tol float64) Status {
+	switch {
+	case gap <= tol:
+		return Optimal
+	case solver == Optimal || solver == Unknown || solver == Numerical || solver == Almost:
+		if gap <= 100*tol {
+			return Almost
+		}
+		return Numerical
+	}
+	return solver
+}
+
+// decode makes the network of the certified point, prunes it where it has more
+// neurons than an optimum needs, and takes the network's own objective, from
+// scratch, as the primal value when the problem is the program's own.
+func (sol *Solution) decode(s *Settings) error {
+	net, err := sol.Program.Decode(sol.Certificate.X)
+	if err != nil {
+		return err
+	}
+	sol.Network = net
+	p := sol.Program.Problem
+	if p.X == nil && len(p.Patches) == 0 {
+		return nil
+	}
+	value, err := net.Objective(p)
+	if err != nil {
+		return err
+	}
+	if math.IsNaN(value) {
+		return errors.New("convex: the decoded network's objective is NaN")
+	}
+	sol.NetworkObjective = value
+	if math.Abs(value-sol.Primal) > 1e-6*(math.Abs(value)+math.Abs(sol.Primal)) {
+		// The caller changed a part of the program, which is now another
+		// problem than the network's; the program's value stands.
+		return nil
+	}
+	if !s.NoPrune && net.Activations != nil && net.Neurons() > sol.Program.Op.Rows {
+		if pruned, err := Prune(p, net); err == nil {
+			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
+				sol.Network, sol.NetworkObjective, value = pruned, v, v
+			}
+		}
+	}
+	sol.Primal = value
+	return nil
+}
