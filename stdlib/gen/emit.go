@@ -56,6 +56,9 @@ func emitTable(dest string, p *types.Package, els elements) ([]byte, error) {
 
 func tableFunc(path string) string { return "table_" + identifier(path) }
 
+// tableFile ends in _table.go so that no path makes it a test or a file of one platform.
+func tableFile(path string) string { return identifier(path) + "_table.go" }
+
 // name is the name that the source calls a package by; asking for it imports the package.
 func (e *emitter) name(path, name string) string {
 	if n, ok := e.imports[path]; ok {

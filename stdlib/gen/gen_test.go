@@ -32,13 +32,13 @@ func TestCommittedIsCurrent(t *testing.T) {
 				t.Skipf("generated with %s, this is %s: the tables may differ; run go generate ./stdlib to move to it",
 					recorded[sec.name], toolchain)
 			}
-			files, note, err := generate(root, sec)
+			out, err := generate(root, sec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Log(note)
+			t.Log(out)
 			dir := filepath.Join(root, "stdlib", "internal", sec.name)
-			for name, want := range files {
+			for name, want := range out.files {
 				if have, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(have, want) {
 					t.Errorf("%s is stale (%v): run go run ./stdlib/gen -only %s", filepath.Join(dir, name), err, sec.name)
 				}
@@ -48,7 +48,7 @@ func TestCommittedIsCurrent(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, f := range have {
-				if files[filepath.Base(f)] == nil {
+				if out.files[filepath.Base(f)] == nil {
 					t.Errorf("%s is no longer generated: run go run ./stdlib/gen -only %s", f, sec.name)
 				}
 			}
@@ -62,26 +62,26 @@ func TestGenerateTwiceIsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	sec := &section{name: "some", entries: []entry{{path: "slices"}, {path: "sort"}, {path: "go/constant"}}}
-	a, _, err := generate(root, sec)
+	a, err := generate(root, sec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, err := generate(root, sec)
+	b, err := generate(root, sec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(a) != 5 || len(a) != len(b) {
-		t.Fatalf("%d and %d files", len(a), len(b))
+	if len(a.files) != 5 || len(a.files) != len(b.files) {
+		t.Fatalf("%d and %d files", len(a.files), len(b.files))
 	}
 	goroot, err := goOutput("", "env", "GOROOT")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range a {
-		if !bytes.Equal(a[name], b[name]) {
+	for name, data := range a.files {
+		if !bytes.Equal(data, b.files[name]) {
 			t.Errorf("%s differs", name)
 		}
-		if bytes.Contains(a[name], []byte(root)) || bytes.Contains(a[name], bytes.TrimSpace(goroot)) {
+		if bytes.Contains(data, []byte(root)) || bytes.Contains(data, bytes.TrimSpace(goroot)) {
 			t.Errorf("%s names a directory of this machine", name)
 		}
 	}
@@ -93,12 +93,12 @@ func TestMissingPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := []entry{{path: "sort"}, {path: module + "/nowhere"}}
-	if _, _, err := generate(root, &section{name: "gonum", entries: entries}); err == nil || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := generate(root, &section{name: "gonum", entries: entries}); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("a package that is not there: %v", err)
 	}
-	files, note, err := generate(root, &section{name: "own", entries: entries})
-	if err != nil || files["sort_table.go"] == nil || !strings.Contains(note, "left out "+module+"/nowhere") {
-		t.Errorf("one of ours that is not there: %q, %v", note, err)
+	out, err := generate(root, &section{name: "own", entries: entries})
+	if err != nil || out.files["sort_table.go"] == nil || !strings.Contains(out.String(), "left out "+module+"/nowhere") {
+		t.Errorf("one of ours that is not there: %v, %v", out, err)
 	}
 }
 

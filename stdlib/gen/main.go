@@ -64,14 +64,20 @@ func run(only string) error {
 			continue
 		}
 		found = true
-		files, note, err := generate(root, sec)
+		out, err := generate(root, sec)
 		if err != nil {
 			return fmt.Errorf("section %s: %w", sec.name, err)
 		}
-		if err := write(filepath.Join(root, "stdlib", "internal", sec.name), files); err != nil {
+		dir := filepath.Join(root, "stdlib", "internal", sec.name)
+		for path, why := range out.skipped {
+			if _, err := os.Stat(filepath.Join(dir, tableFile(path))); err == nil {
+				return fmt.Errorf("section %s: %s was there and now does not build; make it build or take it out of packages.txt: %s", sec.name, path, why)
+			}
+		}
+		if err := write(dir, out.files); err != nil {
 			return err
 		}
-		fmt.Printf("%s: %s\n", sec.name, note)
+		fmt.Println(out)
 	}
 	if !found {
 		return fmt.Errorf("packages.txt has no section %q", only)
@@ -85,26 +91,44 @@ func moduleDir() (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// generate makes the files of a section, by name, and a line about them.
-func generate(root string, sec *section) (files map[string][]byte, note string, err error) {
+// output is what generate makes of a section.
+type output struct {
+	section string
+	files   map[string][]byte // by name
+	skipped map[string]string // path of a package that does not build -> why
+}
+
+func (o *output) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d packages, pack %d kB", o.section, len(o.files)-2, len(o.files["pack.zip"])/1000)
+	for _, path := range slices.Sorted(maps.Keys(o.skipped)) {
+		fmt.Fprintf(&b, "\n\tleft out %s: %s", path, o.skipped[path])
+	}
+	return b.String()
+}
+
+// generate makes the files of a section.
+func generate(root string, sec *section) (*output, error) {
+	files := map[string][]byte{}
+	skipped := map[string]string{}
 	var skip func(path, why string)
-	var skipped []string
 	switch sec.name {
 	case "own":
-		// Ours are made at the same time as the tables; one that does not build must not stop the rest.
-		skip = func(path, why string) { skipped = append(skipped, fmt.Sprintf("\n\tleft out %s: %s", path, why)) }
+		// Ours are made at the same time as the tables: a new one that does not build yet must not
+		// stop the rest.
+		skip = func(path, why string) { skipped[path] = why }
 	case "std":
 		out, err := goOutput(root, "list", "std")
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if err := checkStd(sec, strings.Fields(string(out))); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
 	pkgs, err := load(root, sec, skip)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	slices.SortFunc(pkgs, func(a, b *loaded) int { return strings.Compare(a.ImportPath, b.ImportPath) })
 
@@ -115,7 +139,6 @@ func generate(root string, sec *section) (files map[string][]byte, note string, 
 		}
 	}
 	els := newElements(duration)
-	files = map[string][]byte{}
 	members := map[string][]byte{}
 	var index bytes.Buffer
 	fmt.Fprintf(&index, "%s\n\n// Package %s has the symbol tables of the section %s of packages.txt.\npackage %s\n", header, sec.name, sec.name, sec.name)
@@ -124,9 +147,9 @@ func generate(root string, sec *section) (files map[string][]byte, note string, 
 	for _, p := range pkgs {
 		src, err := emitTable(sec.name, p.types, els)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		files[identifier(p.ImportPath)+"_table.go"] = src
+		files[tableFile(p.ImportPath)] = src
 		preferred := ""
 		if p.preferred {
 			preferred = "Preferred: true, "
@@ -136,28 +159,27 @@ func generate(root string, sec *section) (files map[string][]byte, note string, 
 		var export bytes.Buffer
 		// No positions: they would name directories of this machine.
 		if err := gcexportdata.Write(&export, token.NewFileSet(), p.types); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", p.ImportPath, err)
+			return nil, fmt.Errorf("%s: %w", p.ImportPath, err)
 		}
 		members["export/"+p.ImportPath] = export.Bytes()
 		d, err := docs(p)
 		if err != nil {
-			return nil, "", fmt.Errorf("%s: documentation: %w", p.ImportPath, err)
+			return nil, fmt.Errorf("%s: documentation: %w", p.ImportPath, err)
 		}
 		js, err := json.Marshal(d)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		members["doc/"+p.ImportPath] = js
 	}
 	index.WriteString("\t},\n}\n")
 	if files["group.go"], err = format.Source(index.Bytes()); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if files["pack.zip"], err = packZip(members); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	note = fmt.Sprintf("%d packages, pack %d kB%s", len(pkgs), len(files["pack.zip"])/1000, strings.Join(skipped, ""))
-	return files, note, nil
+	return &output{sec.name, files, skipped}, nil
 }
 
 // packZip is a zip archive of the members, in order of name and without times.
