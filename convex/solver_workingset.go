@@ -443,7 +443,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		gapW := primal - r.dualValue(theta, worstW)
 		mag := math.Max(math.Abs(primal), math.SmallestNonzeroFloat64)
 		grown := false
-		if outer == 0 || gapW <= math.Max(0.3*r.gap, 0.5*tol)*mag || halt() {
+		if r.gap > 0.05 || gapW <= math.Max(0.3*r.gap, 0.5*tol)*mag || halt() {
 			want := max(40, len(r.work))
 			worst, violators, all, err := r.price(theta, 2*want)
 			if err != nil {
@@ -455,7 +455,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				break
 			}
 			r.gap = math.Min(math.Max((primal-r.dualValue(theta, worst))/mag, 0), 1)
-			if gapW < 0.5*r.gap*mag {
+			if gapW < 0.5*r.gap*mag || worst-1 > 3*(worstW-1) {
 				// Idle groups leave, violators join.
 				var keep []*ssnGroup
 				for j, g := range r.work {
@@ -464,7 +464,9 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 					}
 				}
 				r.work = keep
-				grown = r.join(violators, want)
+				if grown = r.join(violators, want); grown {
+					lastGain = outer
+				}
 				if grown && len(gs) > 0 {
 					// The newcomers start far from their dual bound: with
 					// this sigma they move by about the size of the others.
@@ -475,7 +477,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				gapBest, lastGain = r.gap, outer
 			}
 		}
-		if status == Unknown && outer-lastGain > 25 {
+		if status == Unknown && outer-lastGain > 40 {
 			status = Numerical
 			break
 		}
