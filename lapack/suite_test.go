@@ -19,7 +19,10 @@ func on[I any](impl any, test func(*testing.T, I)) func(*testing.T) {
 func run(t *testing.T, tests map[string]func(*testing.T)) {
 	t.Helper()
 	for name, test := range tests {
-		t.Run(name, test)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
 	}
 }
 
