@@ -1,0 +1,260 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/types"
+	"strings"
+)
+
+func (em *emitter) call(e *ast.CallExpr) string {
+	ftv := em.info.Types[e.Fun]
+	if ftv.IsType() {
+		return em.conversion(ftv.Type, e.Args[0])
+	}
+	if ftv.IsBuiltin() {
+		return em.builtin(e)
+	}
+	fun := ast.Unparen(e.Fun)
+	args := em.args(e)
+	if se, ok := fun.(*ast.SelectorExpr); ok {
+		if sel := em.info.Selections[se]; sel != nil && sel.Kind() == types.MethodVal {
+			if s, ok := em.waiting(se, sel); ok {
+				return s
+			}
+			if fn, recv, ok := em.static(se, sel); ok {
+				return fn + "(" + join(recv, args) + ")"
+			}
+		}
+	}
+	s := em.expr(e.Fun)
+	if fl, ok := fun.(*ast.FuncLit); ok {
+		s = em.funcLit(fl)
+	}
+	s += "(" + args + ")"
+	if em.isLibraryInstance(fun) { // compiled instances know nothing of the session's type names
+		if n := namedOf(em.info.TypeOf(e)); n != nil && inMain(n.Obj()) {
+			s = parenType(em.typ(em.info.TypeOf(e))) + "(" + s + ")"
+		}
+	}
+	return s
+}
+
+// conversion to an interface with methods goes through a parameter: yaegi
+// builds its wrapper there and not in a conversion.
+func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
+	if it, ok := ty.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
+		return em.asInterface(ty) + "(" + em.expr(arg) + ")"
+	}
+	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
+}
+
+// asInterface is a helper function that converts its argument to an interface.
+func (em *emitter) asInterface(ty types.Type) string {
+	ts := em.typ(ty)
+	h := "H_to_" + mangle(ts)
+	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts))
+}
+
+// waiting replaces calls that block without looking at the cell's context, so
+// that an interrupt reaches a cell that waits for a lock or a group.
+func (em *emitter) waiting(se *ast.SelectorExpr, sel *types.Selection) (string, bool) {
+	m := sel.Obj().(*types.Func)
+	if m.Pkg() == nil || m.Pkg().Path() != "sync" {
+		return "", false
+	}
+	recv := namedOf(m.Signature().Recv().Type())
+	if recv == nil {
+		return "", false
+	}
+	call := ""
+	switch recv.Obj().Name() + "." + m.Name() {
+	case "WaitGroup.Wait":
+		call = "R_.WaitGroup"
+	case "Mutex.Lock":
+		call = "R_.Lock"
+	default:
+		return "", false
+	}
+	idx := sel.Index()[:len(sel.Index())-1]
+	x := em.path(se.X, sel.Recv(), idx)
+	if !isPointer(pathEnd(sel.Recv(), idx)) {
+		x = addressOf(x)
+	}
+	return call + "(" + x + ")", true
+}
+
+// addressOf is &x, without going through a dereference.
+func addressOf(x string) string {
+	if rest, ok := strings.CutPrefix(x, "*"); ok {
+		return rest
+	}
+	if strings.HasPrefix(x, "(*") && strings.HasSuffix(x, ")") && !strings.Contains(x[2:len(x)-1], ")") {
+		return x[2 : len(x)-1]
+	}
+	return "&" + x
+}
+
+func (em *emitter) args(e *ast.CallExpr) string {
+	var pkg *types.Package
+	formats, writes := false, false
+	if se, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr); ok {
+		if o := em.info.Uses[se.Sel]; o != nil && o.Pkg() != nil && !inMain(o) {
+			pkg = o.Pkg()
+			formats = formatting(o)
+			writes = formats && strings.HasPrefix(o.Name(), "Fprint")
+		}
+	}
+	sg, _ := em.info.TypeOf(e.Fun).Underlying().(*types.Signature)
+	var ss []string
+	for i, a := range e.Args {
+		s := ""
+		switch {
+		case sg != nil && i < sg.Params().Len()-1, sg != nil && i < sg.Params().Len() && !sg.Variadic():
+			s = em.to(a, sg.Params().At(i).Type())
+		case sg != nil && sg.Variadic() && !e.Ellipsis.IsValid() && sg.Params().Len() > 0:
+			if sl, ok := sg.Params().At(sg.Params().Len() - 1).Type().Underlying().(*types.Slice); ok {
+				s = em.to(a, sl.Elem())
+			} else {
+				s = em.expr(a)
+			}
+		default:
+			s = em.expr(a)
+		}
+		switch {
+		case i == 0 && writes:
+			s = em.toWriter(a, s)
+		case formats && !e.Ellipsis.IsValid():
+			s = em.formatted(a, s)
+		}
+		ss = append(ss, em.guard(a, s, pkg))
+	}
+	s := strings.Join(ss, ", ")
+	if e.Ellipsis.IsValid() {
+		s += "..."
+	}
+	return s
+}
+
+// formatting tells whether a compiled function prints its arguments.
+func formatting(o types.Object) bool {
+	switch o.Pkg().Path() {
+	case "fmt":
+		return strings.Contains(o.Name(), "rint") || o.Name() == "Errorf" || strings.HasPrefix(o.Name(), "Append")
+	case "log":
+		return strings.Contains(o.Name(), "rint") || strings.HasPrefix(o.Name(), "Fatal") || strings.HasPrefix(o.Name(), "Panic")
+	}
+	return false
+}
+
+// formatted hands a value whose type mentions the session's types to package
+// fmt together with its static type: fmt alone would see an anonymous struct
+// without methods.
+func (em *emitter) formatted(a ast.Expr, s string) string {
+	tv := em.info.Types[a]
+	if tv.IsNil() || tv.Type == nil || types.IsInterface(tv.Type) || !mentionsSession(tv.Type) {
+		return s
+	}
+	if _, ok := tv.Type.(*types.Tuple); ok {
+		return s
+	}
+	return fmt.Sprintf("R_.Fmt(%d, %s)", em.t.s.rt.typeID(tv.Type), s)
+}
+
+// toWriter converts a session value to io.Writer before package fmt sees it.
+func (em *emitter) toWriter(a ast.Expr, s string) string {
+	if sessionNamed(em.info.TypeOf(a)) == nil {
+		return s
+	}
+	p, err := em.t.s.imp.Import("io")
+	if err != nil {
+		return s
+	}
+	return em.asInterface(p.Scope().Lookup("Writer").Type()) + "(" + s + ")"
+}
+
+// spawns tells whether a compiled package may call functions it is given on
+// goroutines of its own.
+func spawns(path string) bool {
+	switch path {
+	case "time", "sync", "context", "net/http", "golang.org/x/sync/errgroup",
+		"gonum.org/v1/gonum/optimize", "gonum.org/v1/gonum/diff/fd", "gonum.org/v1/gonum/integrate/quad":
+		return true
+	}
+	return strings.HasPrefix(path, "github.com/gonvex/gonvex/")
+}
+
+// guard wraps a function value handed to such a package: a panic on a foreign
+// goroutine must be reported and not kill the process.
+func (em *emitter) guard(e ast.Expr, s string, pkg *types.Package) string {
+	if pkg == nil || !spawns(pkg.Path()) || em.info.Types[e].IsNil() {
+		return s
+	}
+	t := em.info.TypeOf(e)
+	if t == nil {
+		return s
+	}
+	sg, ok := t.Underlying().(*types.Signature)
+	if !ok {
+		return s
+	}
+	return "R_.Guard(" + s + ").(" + em.typ(types.NewSignatureType(nil, nil, nil, sg.Params(), sg.Results(), sg.Variadic())) + ")"
+}
+
+// builtin writes a call of a predeclared function; yaegi lacks some.
+func (em *emitter) builtin(e *ast.CallExpr) string {
+	name := ""
+	switch f := ast.Unparen(e.Fun).(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	switch name {
+	case "min", "max":
+		ty := em.info.TypeOf(e)
+		ts := em.typ(ty)
+		op, nan := "<", ""
+		if name == "max" {
+			op = ">"
+		}
+		if b, ok := ty.Underlying().(*types.Basic); ok && b.Info()&types.IsFloat != 0 {
+			nan = "if a != a { return a }; if b != b { return b }; "
+		}
+		h := em.helper("H_"+name+"_"+mangle(ts), fmt.Sprintf("func H_%s_%s(a, b %s) %s { %sif a %s b { return a }; return b }", name, mangle(ts), ts, ts, nan, op))
+		s := em.to(e.Args[0], ty)
+		for _, a := range e.Args[1:] {
+			s = h + "(" + s + ", " + em.to(a, ty) + ")"
+		}
+		return s
+	case "recover":
+		for f := em.fn; f != nil; f = f.up {
+			if f.loop != nil { // a loop body emitted as a closure belongs to the function around it
+				continue
+			}
+			if f.deferIn != "" {
+				return f.deferIn + ".Recover()"
+			}
+			break
+		}
+		return "R_.Recover()"
+	case "print", "println": // yaegi's go to its own error stream
+		return "R_.P" + name[1:] + "(" + em.exprs(e.Args) + ")"
+	case "new":
+		if !em.info.Types[e.Args[0]].IsType() { // Go 1.26: new(expr)
+			ts := em.typ(em.info.TypeOf(e).(*types.Pointer).Elem())
+			return fmt.Sprintf("func() *%s { var v %s = %s; return &v }()", ts, ts, em.expr(e.Args[0]))
+		}
+	case "clear":
+		ty := em.info.TypeOf(e.Args[0])
+		ts := em.typ(ty)
+		h := "H_clear_" + mangle(ts)
+		if sl, ok := ty.Underlying().(*types.Slice); ok {
+			em.helper(h, fmt.Sprintf("func %s(x %s) { var z %s; for i := 0; i < len(x); i++ { x[i] = z } }", h, ts, em.typ(sl.Elem())))
+		} else {
+			em.helper(h, fmt.Sprintf("func %s(x %s) { for k := range x { delete(x, k) } }", h, ts))
+		}
+		return h + "(" + em.expr(e.Args[0]) + ")"
+	}
+	return name + "(" + em.args(e) + ")"
+}

@@ -1,0 +1,229 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/types"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// emit writes what the cell changed and its statements, and loads it.
+func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
+	em := t.emitter(info)
+	var dirty []*decl
+	for _, k := range t.w.keys() {
+		if d := t.w.decls[k]; d.dirty {
+			dirty = append(dirty, d)
+		}
+	}
+	for _, d := range dirty { // names first: declarations mention each other
+		switch {
+		case d.kind == declMethod:
+			d.emitted = t.newName(d.recv + "__" + d.fn.Name.Name)
+		case d.kind != declConst:
+			d.emitted = t.newName(d.key)
+		}
+	}
+	order := map[declKind]int{declType: 0, declVar: 1, declFunc: 2, declMethod: 3, declConst: 4}
+	sort.SliceStable(dirty, func(i, j int) bool { return order[dirty[i].kind] < order[dirty[j].kind] })
+	for _, d := range dirty {
+		em.refs = map[string]bool{}
+		em.declaration(d)
+		d.refs = em.refs
+	}
+	em.bridges()
+	for _, in := range t.inits {
+		if d := t.w.decls[in]; d != nil {
+			t.setup = append(t.setup, d.emitted+"()")
+		}
+	}
+	statements := em.entryBody(body, last)
+	if err := t.writeInstances(); err != nil {
+		return err
+	}
+	t.entry = fmt.Sprintf("C_%d", t.n)
+	if ts := t.typeDefs.String(); ts != "" {
+		if err := t.s.load("package main\n" + ts); err != nil {
+			return err
+		}
+	}
+	err := t.s.load("package main\n" + t.out.String() + "func " + t.entry + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n")
+	if err != nil {
+		return err
+	}
+	for k, v := range t.insts {
+		t.s.insts[k] = v
+	}
+	for k := range t.helpers {
+		t.s.helpers[k] = true
+	}
+	for _, k := range t.oldVars {
+		delete(t.w.decls, k)
+	}
+	return nil
+}
+
+// declaration writes one changed declaration.
+func (em *emitter) declaration(d *decl) {
+	t := em.t
+	switch d.kind {
+	case declType:
+		collectRefs(d.spec, em.info, em.refs)
+		n, ok := em.info.Defs[d.spec.Name].Type().(*types.Named)
+		if d.generic || !ok || d.spec.Assign.IsValid() { // instances are written on demand, aliases are spelled out
+			return
+		}
+		t.setup = append(t.setup, fmt.Sprintf("R_.Forget(%q)", typeKey(n)))
+		t.typeDefs.WriteString("type " + d.emitted + " " + em.typ(n.Underlying()) + "\n")
+		t.s.rt.nameType(d.emitted, n)
+		em.promoted(n, d.emitted)
+	case declVar:
+		gd := t.s.synthetic(d).(*ast.GenDecl)
+		o := em.info.Defs[gd.Specs[0].(*ast.ValueSpec).Names[0]]
+		fmt.Fprintf(&t.out, "var %s %s\n", d.emitted, em.typ(o.Type()))
+		for r := range em.spelledRefs(o.Type()) {
+			em.refs[r] = true
+		}
+	case declFunc, declMethod:
+		collectRefs(d.fn, em.info, em.refs)
+		if td := t.w.decls[d.recv]; d.generic || d.kind == declMethod && td != nil && td.generic {
+			return
+		}
+		em.function(d.fn, d.emitted)
+	}
+}
+
+func (em *emitter) spelledRefs(ty types.Type) map[string]bool {
+	refs := map[string]bool{}
+	em.t.spell(ty, refs)
+	return refs
+}
+
+// bridges connects the methods of changed types, and changed methods, to
+// dynamic dispatch.
+func (em *emitter) bridges() {
+	t := em.t
+	for _, k := range t.w.keys() {
+		d := t.w.decls[k]
+		if d.kind != declMethod {
+			continue
+		}
+		td := t.w.decls[d.recv]
+		if td == nil || td.generic || !d.dirty && !td.dirty {
+			continue
+		}
+		m, ok := em.info.Defs[d.fn.Name].(*types.Func)
+		if !ok {
+			continue
+		}
+		if n := sessionNamed(m.Signature().Recv().Type()); n != nil {
+			em.publish(n, m, d.emitted)
+		}
+		star := ""
+		if pointerReceiver(m) {
+			star = "*"
+		}
+		if d.bridge != "" && d.bridgeSig == td.emitted+em.implType(star+td.emitted, m.Signature()) {
+			t.setup = append(t.setup, d.bridge+" = "+d.emitted)
+			continue
+		}
+		d = t.touch(d)
+		d.bridge, d.bridgeSig = em.bridge(m, td.emitted, d.emitted)
+	}
+}
+
+// entryBody writes the cell's statements.
+func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
+	em.refs = map[string]bool{}
+	em.fn = &function{results: types.NewTuple()}
+	var b strings.Builder
+	framed := defers(body)
+	if framed {
+		em.fn.frame = "D_0"
+		b.WriteString("R_.Run(func(D_0 *R_.Frame) {\n")
+	}
+	for i, st := range body.List {
+		if last != nil && i == len(body.List)-1 {
+			b.WriteString(em.show(last))
+		} else {
+			b.WriteString(em.stmt(st))
+		}
+	}
+	if framed {
+		b.WriteString("})\n")
+	}
+	if em.t.main != "" {
+		b.WriteString(em.t.w.decls[em.t.main].emitted + "()\n")
+	}
+	return b.String()
+}
+
+// writeInstances writes generic instances until they ask for no new one.
+func (t *tx) writeInstances() error {
+	for len(t.pending) > 0 {
+		batch := t.pending
+		t.pending = nil
+		var fds []*ast.FuncDecl
+		for _, p := range batch {
+			fds = append(fds, p.fd)
+		}
+		_, info, errs := t.s.typecheck(t.file(nil, func(*decl) bool { return true }, fds))
+		if len(errs) > 0 {
+			return t.s.errAt(KindType, errs[0].Pos, "in an instance of a generic: "+plainNames(errs[0].Msg))
+		}
+		em := t.emitter(info)
+		for _, p := range batch {
+			em.function(p.fd, p.name)
+		}
+	}
+	return nil
+}
+
+// show writes the call that shows the last expression of the cell.
+func (em *emitter) show(e ast.Expr) string {
+	tv := em.info.Types[e]
+	line := em.at(e.Pos(), true)
+	if tv.IsVoid() || tv.Type == nil || em.prints(e) {
+		return line + em.expr(e) + "\n"
+	}
+	if tu, ok := tv.Type.(*types.Tuple); ok {
+		if tu.Len() == 0 {
+			return line + em.expr(e) + "\n"
+		}
+		var ids, vs []string
+		for i := range tu.Len() {
+			ids = append(ids, strconv.Itoa(em.t.s.rt.typeID(tu.At(i).Type())))
+			vs = append(vs, em.fresh("v"))
+		}
+		call := ""
+		for i := range vs {
+			show := "R_.Show("
+			if types.IsInterface(tu.At(i).Type()) {
+				show = "R_.ShowAny("
+			}
+			call += show + ids[i] + ", " + vs[i] + ")\n"
+		}
+		return line + strings.Join(vs, ", ") + " := " + em.expr(e) + "\n" + call
+	}
+	show := "R_.Show"
+	if types.IsInterface(tv.Type) { // its dynamic type may have methods that only yaegi can find
+		show = "R_.ShowAny"
+	}
+	return line + fmt.Sprintf("%s(%d, %s)\n", show, em.t.s.rt.typeID(tv.Type), em.expr(e))
+}
+
+// prints tells a call whose results nobody wants to see: fmt.Println and its kin.
+func (em *emitter) prints(e ast.Expr) bool {
+	c, ok := ast.Unparen(e).(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	se, ok := c.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	o := em.info.Uses[se.Sel]
+	return o != nil && o.Pkg() != nil && o.Pkg().Path() == "fmt" && strings.Contains(o.Name(), "rint") && !strings.HasPrefix(o.Name(), "S")
+}

@@ -1,0 +1,292 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"strings"
+)
+
+func (em *emitter) exprs(es []ast.Expr) string {
+	var ss []string
+	for _, e := range es {
+		ss = append(ss, em.expr(e))
+	}
+	return strings.Join(ss, ", ")
+}
+
+func (em *emitter) expr(e ast.Expr) string {
+	tv, ok := em.info.Types[e]
+	if ok && tv.Value != nil && tv.Value.Kind() != constant.Unknown {
+		return em.constant(tv.Value, tv.Type, false)
+	}
+	if ok && tv.IsType() {
+		return em.typ(tv.Type)
+	}
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return "(" + em.expr(e.X) + ")"
+	case *ast.Ident:
+		return em.ident(e)
+	case *ast.BasicLit:
+		return e.Value
+	case *ast.FuncLit:
+		return em.funcLit(e)
+	case *ast.CompositeLit:
+		return em.composite(e)
+	case *ast.SelectorExpr:
+		return em.selector(e)
+	case *ast.IndexExpr:
+		if n := em.instantiated(e.X); n != "" {
+			return n
+		}
+		if m, ok := em.info.TypeOf(e.X).Underlying().(*types.Map); ok {
+			return em.expr(e.X) + "[" + em.to(e.Index, m.Key()) + "]"
+		}
+		return em.expr(e.X) + "[" + em.expr(e.Index) + "]"
+	case *ast.IndexListExpr:
+		if n := em.instantiated(e.X); n != "" {
+			return n
+		}
+	case *ast.SliceExpr:
+		s := em.expr(e.X) + "["
+		if e.Low != nil {
+			s += em.expr(e.Low)
+		}
+		s += ":"
+		if e.High != nil {
+			s += em.expr(e.High)
+		}
+		if e.Slice3 {
+			s += ":" + em.expr(e.Max)
+		}
+		return s + "]"
+	case *ast.TypeAssertExpr:
+		return em.assertion(e)
+	case *ast.CallExpr:
+		return em.call(e)
+	case *ast.StarExpr:
+		return "*" + em.expr(e.X)
+	case *ast.UnaryExpr:
+		return e.Op.String() + em.expr(e.X)
+	case *ast.BinaryExpr:
+		return em.binary(e)
+	case *ast.KeyValueExpr:
+		return em.expr(e.Key) + ": " + em.expr(e.Value)
+	}
+	em.fail(e.Pos(), "unsupported expression %T", e)
+	return ""
+}
+
+// assertion looks through the wrapper that carries a session value inside an
+// interface of a compiled package.
+func (em *emitter) assertion(e *ast.TypeAssertExpr) string {
+	ts := em.typ(em.info.TypeOf(e.Type))
+	from, to := namedOf(em.info.TypeOf(e.X)), namedOf(em.info.TypeOf(e.Type))
+	if from != nil && from.Obj().Pkg() != nil && !inMain(from.Obj()) && to != nil && inMain(to.Obj()) {
+		return "R_.Unwrap(" + em.expr(e.X) + ").(" + ts + ")"
+	}
+	return em.expr(e.X) + ".(" + ts + ")"
+}
+
+func (em *emitter) binary(e *ast.BinaryExpr) string {
+	x, y := em.info.TypeOf(e.X), em.info.TypeOf(e.Y)
+	switch e.Op {
+	case token.EQL, token.NEQ:
+		// yaegi compares its wrappers, not what they hold
+		if !em.info.Types[e.X].IsNil() && !em.info.Types[e.Y].IsNil() && (types.IsInterface(x) || types.IsInterface(y)) {
+			s := "R_.Eq(" + em.expr(e.X) + ", " + em.expr(e.Y) + ")"
+			if e.Op == token.NEQ {
+				s = "!" + s
+			}
+			return s
+		}
+	case token.SHL, token.SHR:
+		return em.expr(e.X) + " " + e.Op.String() + " " + em.expr(e.Y)
+	}
+	return em.to(e.X, y) + " " + e.Op.String() + " " + em.to(e.Y, x)
+}
+
+func (em *emitter) ident(e *ast.Ident) string {
+	o := em.info.ObjectOf(e)
+	if o == nil || e.Name == "_" {
+		return e.Name
+	}
+	if n, ok := em.renamed[o]; ok {
+		return n
+	}
+	switch {
+	case o.Pkg() == nil:
+		return o.Name()
+	case topLevel(o):
+		em.refs[e.Name] = true
+		if f, ok := o.(*types.Func); ok && f.Signature().TypeParams().Len() > 0 {
+			return em.funcInstance(e)
+		}
+		d := em.t.w.decls[e.Name]
+		if d == nil {
+			panic("no declaration of " + e.Name)
+		}
+		return d.emitted
+	case !inMain(o) && o.Parent() == o.Pkg().Scope(): // a dot import
+		return em.member(e, o)
+	}
+	return e.Name
+}
+
+// instantiated is the instance a generic function with explicit type
+// arguments stands for, "" if x is none.
+func (em *emitter) instantiated(x ast.Expr) string {
+	switch x := x.(type) {
+	case *ast.Ident:
+		if _, ok := em.info.Instances[x]; ok {
+			return em.ident(x)
+		}
+	case *ast.SelectorExpr:
+		if _, ok := em.info.Instances[x.Sel]; ok {
+			return em.selector(x)
+		}
+	}
+	return ""
+}
+
+// member is a name of a compiled package.
+func (em *emitter) member(sel *ast.Ident, o types.Object) string {
+	path := o.Pkg().Path()
+	if f, ok := o.(*types.Func); ok && f.Signature().TypeParams().Len() > 0 {
+		return em.libraryInstance(sel, f)
+	}
+	return em.pkg(path) + "." + o.Name()
+}
+
+func (em *emitter) selector(e *ast.SelectorExpr) string {
+	sel := em.info.Selections[e]
+	if sel == nil {
+		return em.member(e.Sel, em.info.Uses[e.Sel])
+	}
+	m, _ := sel.Obj().(*types.Func)
+	switch sel.Kind() {
+	case types.FieldVal:
+		return em.path(e.X, sel.Recv(), sel.Index())
+	case types.MethodVal: // a bound method: yaegi binds late and loses receivers, so bind in a literal
+		fn, recv, ok := em.static(e, sel)
+		if !ok {
+			return em.path(e.X, sel.Recv(), sel.Index()[:len(sel.Index())-1]) + "." + e.Sel.Name
+		}
+		sg := sel.Type().(*types.Signature)
+		ps, as := em.numbered(sg)
+		v := em.fresh("r")
+		return fmt.Sprintf("func(%s %s) func%s { return func(%s)%s { %s%s(%s) } }(%s)", v, em.receiverType(m, sel), em.signature(sg), ps, em.results(sg.Results()), returns(sg), fn, join(v, as), recv)
+	}
+	sg := sel.Type().(*types.Signature) // a method expression T.m
+	ps, as := em.numbered(sg)
+	recv, rest, _ := strings.Cut(as, ", ")
+	call := recv + "." + e.Sel.Name + "(" + rest + ")"
+	if d := em.methodDecl(m); d != nil && len(sel.Index()) == 1 {
+		if isPointer(sg.Params().At(0).Type()) && !pointerReceiver(m) {
+			recv = "*" + recv
+		}
+		call = em.methodFunc(d, sel.Recv()) + "(" + join(recv, rest) + ")"
+	}
+	return fmt.Sprintf("func(%s)%s { %s%s }", ps, em.results(sg.Results()), returns(sg), call)
+}
+
+func returns(s *types.Signature) string {
+	if s.Results().Len() > 0 {
+		return "return "
+	}
+	return ""
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + ", " + b
+}
+
+// numbered writes parameters with names a0, a1, … and the same as arguments.
+func (em *emitter) numbered(sg *types.Signature) (params, args string) {
+	var ps, as []string
+	for i := range sg.Params().Len() {
+		n := fmt.Sprintf("a%d", i)
+		ps = append(ps, n+" "+em.paramType(sg, i))
+		if sg.Variadic() && i == sg.Params().Len()-1 {
+			n += "..."
+		}
+		as = append(as, n)
+	}
+	return strings.Join(ps, ", "), strings.Join(as, ", ")
+}
+
+// path writes x followed by explicit field selections, promoted ones spelled out.
+func (em *emitter) path(x ast.Expr, recv types.Type, index []int) string {
+	s := em.expr(x)
+	if _, ok := ast.Unparen(x).(*ast.StarExpr); ok && len(index) > 0 {
+		s = "(" + s + ")"
+	}
+	return s + em.fieldPath(recv, index)
+}
+
+func (em *emitter) fieldPath(ty types.Type, index []int) string {
+	s := ""
+	for _, i := range index {
+		f := fieldAt(ty, i)
+		s += "." + em.fieldName(f)
+		ty = f.Type()
+	}
+	return s
+}
+
+func fieldAt(ty types.Type, i int) *types.Var {
+	if p, ok := ty.Underlying().(*types.Pointer); ok {
+		ty = p.Elem()
+	}
+	return ty.Underlying().(*types.Struct).Field(i)
+}
+
+func pathEnd(ty types.Type, index []int) types.Type {
+	for _, i := range index {
+		ty = fieldAt(ty, i).Type()
+	}
+	return ty
+}
+
+func (em *emitter) composite(e *ast.CompositeLit) string {
+	ty := em.info.TypeOf(e)
+	pre := ""
+	if e.Type == nil { // elided: yaegi wants every type written
+		if p, ok := ty.Underlying().(*types.Pointer); ok {
+			ty, pre = p.Elem(), "&"
+		}
+	}
+	ts := em.typ(ty)
+	st, _ := ty.Underlying().(*types.Struct)
+	var elem, key types.Type
+	switch u := ty.Underlying().(type) {
+	case *types.Slice:
+		elem = u.Elem()
+	case *types.Array:
+		elem = u.Elem()
+	case *types.Map:
+		key, elem = u.Key(), u.Elem()
+	}
+	var el []string
+	for i, x := range e.Elts {
+		kv, keyed := x.(*ast.KeyValueExpr)
+		switch {
+		case keyed && st != nil:
+			f := em.info.Uses[kv.Key.(*ast.Ident)].(*types.Var)
+			el = append(el, em.fieldName(f)+": "+em.guard(kv.Value, em.to(kv.Value, f.Type()), f.Pkg()))
+		case keyed:
+			el = append(el, em.to(kv.Key, key)+": "+em.to(kv.Value, elem))
+		case st != nil:
+			el = append(el, em.guard(x, em.to(x, st.Field(i).Type()), st.Field(i).Pkg()))
+		default:
+			el = append(el, em.to(x, elem))
+		}
+	}
+	return pre + ts + "{" + strings.Join(el, ", ") + "}"
+}

@@ -1,0 +1,515 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"strings"
+)
+
+// lineMul joins a cell's number and a line in one number: positions in
+// emitted code are cell*lineMul + line.
+const lineMul = 100000
+
+// at marks the position of a statement in emitted code, and, for a statement
+// that can panic, records it at run time: yaegi's own panics name only the
+// function they happened in.
+func (em *emitter) at(p token.Pos, risky bool) string {
+	c, l, col := em.t.s.position(p)
+	if l == 0 {
+		return ""
+	}
+	s := fmt.Sprintf("/*line _.go:%d:%d*/", c*lineMul+l, col)
+	if risky {
+		s += fmt.Sprintf("R_line = %d; ", c*lineMul+l)
+	}
+	return s
+}
+
+func (em *emitter) mark(s ast.Stmt) string { return em.at(s.Pos(), canPanic(s)) }
+
+// canPanic tells whether a statement, nested blocks aside, can panic.
+func canPanic(s ast.Stmt) bool {
+	var nodes []ast.Node
+	switch x := s.(type) {
+	case *ast.IfStmt:
+		nodes = append(nodes, x.Cond)
+		if x.Init != nil {
+			nodes = append(nodes, x.Init)
+		}
+	case *ast.SwitchStmt:
+		if x.Init != nil {
+			nodes = append(nodes, x.Init)
+		}
+		if x.Tag != nil {
+			nodes = append(nodes, x.Tag)
+		}
+	default:
+		nodes = append(nodes, s)
+	}
+	found := false
+	for _, n := range nodes {
+		ast.Inspect(n, func(n ast.Node) bool {
+			switch x := n.(type) {
+			case *ast.IndexExpr, *ast.SliceExpr, *ast.CallExpr, *ast.StarExpr, *ast.TypeAssertExpr, *ast.SelectorExpr, *ast.SendStmt:
+				found = true
+			case *ast.BinaryExpr:
+				found = found || x.Op == token.QUO || x.Op == token.REM
+			case *ast.AssignStmt:
+				found = found || x.Tok == token.QUO_ASSIGN || x.Tok == token.REM_ASSIGN
+			case *ast.FuncLit:
+				return false
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+func (em *emitter) stmts(l []ast.Stmt) string {
+	var b strings.Builder
+	for _, s := range l {
+		b.WriteString(em.stmt(s))
+	}
+	return b.String()
+}
+
+func (em *emitter) block(b *ast.BlockStmt) string { return "{\n" + em.stmts(b.List) + "}" }
+
+func (em *emitter) stmt(s ast.Stmt) string {
+	switch x := s.(type) {
+	case nil, *ast.EmptyStmt:
+		return ""
+	case *ast.BlockStmt:
+		return em.block(x) + "\n"
+	case *ast.LabeledStmt:
+		switch y := x.Stmt.(type) {
+		case *ast.ForStmt:
+			return em.forStmt(y, x.Label.Name)
+		case *ast.RangeStmt:
+			return em.rangeStmt(y, x.Label.Name)
+		case *ast.EmptyStmt:
+			return x.Label.Name + ":\n{ }\n"
+		}
+		return x.Label.Name + ":\n" + em.stmt(x.Stmt)
+	case *ast.ForStmt:
+		return em.forStmt(x, "")
+	case *ast.RangeStmt:
+		return em.rangeStmt(x, "")
+	case *ast.IfStmt:
+		return em.mark(s) + em.ifStmt(x) + "\n"
+	case *ast.SwitchStmt:
+		h := em.mark(s) + "switch "
+		if x.Init != nil {
+			h += em.simple(x.Init) + "; "
+		}
+		var tag types.Type
+		if x.Tag != nil {
+			h += em.header(x.Tag)
+			tag = em.info.TypeOf(x.Tag)
+		}
+		return h + " {\n" + em.cases(x.Body, tag) + "}\n"
+	case *ast.TypeSwitchStmt:
+		return em.typeSwitch(x)
+	case *ast.SelectStmt:
+		return em.selectStmt(x)
+	case *ast.BranchStmt:
+		return em.branch(x) + "\n"
+	case *ast.ReturnStmt:
+		return em.returnStmt(x)
+	case *ast.GoStmt:
+		return em.mark(s) + em.goStmt(x)
+	case *ast.DeferStmt:
+		return em.mark(s) + em.deferStmt(x)
+	case *ast.DeclStmt:
+		return em.localDecl(x)
+	}
+	return em.mark(s) + em.simple(s) + "\n"
+}
+
+func (em *emitter) ifStmt(x *ast.IfStmt) string {
+	s := "if "
+	if x.Init != nil {
+		s += em.simple(x.Init) + "; "
+	}
+	s += em.header(x.Cond) + " " + em.block(x.Body)
+	switch e := x.Else.(type) {
+	case *ast.BlockStmt:
+		s += " else " + em.block(e)
+	case *ast.IfStmt:
+		s += " else " + em.ifStmt(e)
+	}
+	return s
+}
+
+// header writes an expression of a statement header, in parentheses when it
+// holds a composite or function literal.
+func (em *emitter) header(e ast.Expr) string {
+	s := em.expr(e)
+	if strings.Contains(s, "{") {
+		return "(" + s + ")"
+	}
+	return s
+}
+
+func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
+	var o strings.Builder
+	em.enter(false)
+	for _, c := range b.List {
+		cc := c.(*ast.CaseClause)
+		if cc.List == nil {
+			o.WriteString("default:\n")
+		} else {
+			var ss []string
+			for _, e := range cc.List {
+				ss = append(ss, em.to(e, tag))
+			}
+			o.WriteString("case " + strings.Join(ss, ", ") + ":\n")
+		}
+		o.WriteString(em.stmts(cc.Body))
+	}
+	em.leave(false)
+	return o.String()
+}
+
+// typeSwitch writes a type switch as assertions in order and a switch on the
+// number of the case that held: yaegi's own misses interface cases on values
+// of the session's types.
+func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
+	var subject ast.Expr
+	name := ""
+	switch a := x.Assign.(type) {
+	case *ast.AssignStmt:
+		name = a.Lhs[0].(*ast.Ident).Name
+		subject = ast.Unparen(a.Rhs[0]).(*ast.TypeAssertExpr).X
+	case *ast.ExprStmt:
+		subject = ast.Unparen(a.X).(*ast.TypeAssertExpr).X
+	}
+	interfaces := false
+	for _, c := range x.Body.List {
+		for _, e := range c.(*ast.CaseClause).List {
+			if !em.info.Types[e].IsNil() && types.IsInterface(em.info.TypeOf(e)) {
+				interfaces = true
+			}
+		}
+	}
+	if !interfaces {
+		s := em.at(x.Pos(), false) + "switch "
+		if x.Init != nil {
+			s += em.simple(x.Init) + "; "
+		}
+		if name != "" {
+			s += name + " := "
+		}
+		s += em.expr(subject) + ".(type) {\n"
+		em.enter(false)
+		for _, c := range x.Body.List {
+			cc := c.(*ast.CaseClause)
+			if cc.List == nil {
+				s += "default:\n"
+			} else {
+				var ss []string
+				for _, e := range cc.List {
+					ss = append(ss, em.caseType(e))
+				}
+				s += "case " + strings.Join(ss, ", ") + ":\n"
+			}
+			s += em.stmts(cc.Body)
+		}
+		em.leave(false)
+		return s + "}\n"
+	}
+	n := em.next()
+	v, k := fmt.Sprintf("ts_%d", n), fmt.Sprintf("tk_%d", n)
+	var pick, body strings.Builder
+	em.enter(false)
+	for i, c := range x.Body.List {
+		cc := c.(*ast.CaseClause)
+		bind := ""
+		if cc.List == nil {
+			body.WriteString("default:\n")
+			bind = v
+		} else {
+			for _, e := range cc.List {
+				cond := "_, ok := " + v + ".(" + em.caseType(e) + "); ok"
+				if em.info.Types[e].IsNil() {
+					cond = v + " == nil"
+				}
+				fmt.Fprintf(&pick, "if %s == 0 {\nif %s { %s = %d }\n}\n", k, cond, k, i+1)
+			}
+			fmt.Fprintf(&body, "case %d:\n", i+1)
+			bind = v
+			if len(cc.List) == 1 && !em.info.Types[cc.List[0]].IsNil() {
+				bind = v + ".(" + em.caseType(cc.List[0]) + ")"
+			}
+		}
+		if name != "" && name != "_" {
+			body.WriteString(name + " := " + bind + "\n_ = " + name + "\n")
+		}
+		body.WriteString(em.stmts(cc.Body))
+	}
+	em.leave(false)
+	init := ""
+	if x.Init != nil {
+		init = em.simple(x.Init) + "\n"
+	}
+	return em.at(x.Pos(), true) + "{\n" + init + v + " := " + em.expr(subject) + "\n" + k + " := 0\n" + pick.String() + "switch " + k + " {\n" + body.String() + "}\n}\n"
+}
+
+func (em *emitter) caseType(e ast.Expr) string {
+	if em.info.Types[e].IsNil() {
+		return "nil"
+	}
+	return em.typ(em.info.TypeOf(e))
+}
+
+func (em *emitter) selectStmt(x *ast.SelectStmt) string {
+	var b strings.Builder
+	b.WriteString("select {\n")
+	em.enter(false)
+	for _, c := range x.Body.List {
+		cc := c.(*ast.CommClause)
+		as, _ := cc.Comm.(*ast.AssignStmt)
+		switch {
+		case cc.Comm == nil:
+			b.WriteString("default:\n")
+		case as != nil && as.Tok == token.ASSIGN:
+			// yaegi mishandles an assignment here: receive into new variables, then assign
+			var tmp, set []string
+			for _, l := range as.Lhs {
+				n := em.fresh("s")
+				tmp = append(tmp, n)
+				dst := "_"
+				if !isBlank(l) {
+					dst = em.expr(l)
+				}
+				set = append(set, dst+" = "+n)
+			}
+			b.WriteString("case " + strings.Join(tmp, ", ") + " := " + em.expr(as.Rhs[0]) + ":\n" + strings.Join(set, "\n") + "\n")
+		default:
+			b.WriteString("case " + em.simple(cc.Comm) + ":\n")
+		}
+		b.WriteString(em.stmts(cc.Body))
+	}
+	em.leave(false)
+	b.WriteString("}\n")
+	return em.at(x.Pos(), true) + b.String()
+}
+
+// simple writes a statement that may stand in a header.
+func (em *emitter) simple(s ast.Stmt) string {
+	switch x := s.(type) {
+	case *ast.ExprStmt:
+		return em.expr(x.X)
+	case *ast.SendStmt:
+		var elem types.Type
+		if ch, ok := em.info.TypeOf(x.Chan).Underlying().(*types.Chan); ok {
+			elem = ch.Elem()
+		}
+		return em.expr(x.Chan) + " <- " + em.to(x.Value, elem)
+	case *ast.IncDecStmt:
+		return em.expr(x.X) + x.Tok.String()
+	case *ast.AssignStmt:
+		if x.Tok == token.DEFINE && len(x.Lhs) > 1 {
+			if s, ok := em.mixedDefine(x); ok {
+				return s
+			}
+		}
+		return em.exprs(x.Lhs) + " " + x.Tok.String() + " " + em.rhs(x)
+	}
+	em.fail(s.Pos(), "unsupported statement %T", s)
+	return ""
+}
+
+// mixedDefine splits a definition that also assigns to existing variables:
+// yaegi would define those again.
+func (em *emitter) mixedDefine(x *ast.AssignStmt) (string, bool) {
+	mixed := false
+	for _, l := range x.Lhs {
+		mixed = mixed || !isBlank(l) && em.info.Defs[l.(*ast.Ident)] == nil
+	}
+	if !mixed {
+		return "", false
+	}
+	var o strings.Builder
+	var ls []string
+	for _, l := range x.Lhs {
+		id := l.(*ast.Ident)
+		if d := em.info.Defs[id]; d != nil && id.Name != "_" {
+			fmt.Fprintf(&o, "var %s %s\n", id.Name, em.typ(d.Type()))
+			ls = append(ls, id.Name)
+		} else {
+			ls = append(ls, em.ident(id))
+		}
+	}
+	return o.String() + strings.Join(ls, ", ") + " = " + em.exprs(x.Rhs), true
+}
+
+func (em *emitter) rhs(x *ast.AssignStmt) string {
+	if x.Tok == token.DEFINE || len(x.Lhs) != len(x.Rhs) || x.Tok == token.SHL_ASSIGN || x.Tok == token.SHR_ASSIGN {
+		return em.exprs(x.Rhs)
+	}
+	var ss []string
+	for i, e := range x.Rhs {
+		if isBlank(x.Lhs[i]) {
+			ss = append(ss, em.expr(e))
+			continue
+		}
+		s := em.to(e, em.info.TypeOf(x.Lhs[i]))
+		if se, ok := ast.Unparen(x.Lhs[i]).(*ast.SelectorExpr); ok { // a callback put into a compiled struct
+			if f, ok := em.info.Uses[se.Sel].(*types.Var); ok && f.IsField() {
+				s = em.guard(e, s, f.Pkg())
+			}
+		}
+		ss = append(ss, s)
+	}
+	return strings.Join(ss, ", ")
+}
+
+func (em *emitter) localDecl(x *ast.DeclStmt) string {
+	gd := x.Decl.(*ast.GenDecl)
+	var o strings.Builder
+	for _, sp := range gd.Specs {
+		switch v := sp.(type) {
+		case *ast.ValueSpec:
+			if gd.Tok == token.CONST { // folded where used
+				continue
+			}
+			o.WriteString(em.mark(x))
+			var ns []string
+			for _, n := range v.Names {
+				ns = append(ns, n.Name)
+			}
+			names := strings.Join(ns, ", ")
+			switch {
+			case v.Type == nil:
+				o.WriteString("var " + names + " = " + em.exprs(v.Values) + "\n")
+			case len(v.Values) > 0 && len(v.Values) != len(v.Names):
+				o.WriteString("var " + names + " " + em.typ(em.info.TypeOf(v.Type)) + " = " + em.exprs(v.Values) + "\n")
+			default:
+				ty := em.info.TypeOf(v.Type)
+				for i, n := range ns {
+					o.WriteString("var " + n + " " + em.typ(ty))
+					if len(v.Values) > 0 {
+						o.WriteString(" = " + em.to(v.Values[i], ty))
+					}
+					o.WriteString("\n")
+				}
+			}
+		case *ast.TypeSpec:
+			tn, ok := em.info.Defs[v.Name].(*types.TypeName)
+			if ok && !v.Assign.IsValid() {
+				o.WriteString("type " + v.Name.Name + " " + em.typ(tn.Type().Underlying()) + "\n")
+			}
+		}
+	}
+	return o.String()
+}
+
+func (em *emitter) returnStmt(x *ast.ReturnStmt) string {
+	p := em.mark(x)
+	f := em.fn
+	if len(x.Results) == 0 {
+		return p + em.giveBack(f, nil)
+	}
+	if f.results == nil || len(x.Results) != f.results.Len() {
+		return p + em.giveBack(f, []string{em.exprs(x.Results)})
+	}
+	var vals []string
+	for i, e := range x.Results {
+		vals = append(vals, em.to(e, f.results.At(i).Type()))
+	}
+	return p + em.giveBack(f, vals)
+}
+
+// callParts evaluates the operands of a go or defer statement into fresh
+// variables and returns the call on them.
+func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
+	var o strings.Builder
+	fun := ast.Unparen(c.Fun)
+	tv := em.info.Types[c.Fun]
+	if tv.IsBuiltin() || tv.IsType() {
+		return "", em.expr(c)
+	}
+	sg := tv.Type.Underlying().(*types.Signature)
+	n := em.next()
+	fn := ""
+	var as []string
+	if se, ok := fun.(*ast.SelectorExpr); ok {
+		if sel := em.info.Selections[se]; sel != nil && sel.Kind() == types.MethodVal {
+			if f, recv, ok := em.static(se, sel); ok {
+				v := fmt.Sprintf("v%d", n)
+				o.WriteString(v + " := " + recv + "\n")
+				fn, as = f, append(as, v)
+			}
+		}
+	}
+	if fn == "" {
+		fn = em.expr(c.Fun)
+		if _, ok := fun.(*ast.FuncLit); ok {
+			v := fmt.Sprintf("f%d", n)
+			o.WriteString(v + " := " + fn + "\n")
+			fn = v
+		}
+	}
+	if len(c.Args) == 1 && sg.Params().Len() > 1 {
+		if _, ok := em.info.TypeOf(c.Args[0]).(*types.Tuple); ok {
+			return o.String(), fn + "(" + strings.Join(append(as, em.exprs(c.Args)), ", ") + ")"
+		}
+	}
+	formats := false
+	if se, ok := fun.(*ast.SelectorExpr); ok {
+		if obj := em.info.Uses[se.Sel]; obj != nil && obj.Pkg() != nil && !inMain(obj) {
+			formats = formatting(obj)
+		}
+	}
+	for i, a := range c.Args {
+		tv := em.info.Types[a]
+		if tv.Value != nil || tv.IsNil() {
+			as = append(as, em.expr(a))
+			continue
+		}
+		v := fmt.Sprintf("a%d_%d", i, n)
+		s := em.expr(a)
+		if formats {
+			s = em.formatted(a, s)
+		}
+		o.WriteString(v + " := " + s + "\n")
+		as = append(as, v)
+	}
+	s := strings.Join(as, ", ")
+	if c.Ellipsis.IsValid() {
+		s += "..."
+	}
+	return o.String(), fn + "(" + s + ")"
+}
+
+// goStmt starts a goroutine whose panic is reported instead of killing the
+// process; its operands are evaluated first, which yaegi gets wrong.
+func (em *emitter) goStmt(x *ast.GoStmt) string {
+	pre, call := em.callParts(x.Call)
+	c, l, _ := em.t.s.position(x.Pos())
+	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, c*lineMul+l, call)
+}
+
+// deferStmt registers a call with the function's own frame: yaegi's defer
+// deadlocks on closures, evaluates operands late and loses results.
+func (em *emitter) deferStmt(x *ast.DeferStmt) string {
+	frame := ""
+	for f := em.fn; f != nil && frame == ""; f = f.up {
+		frame = f.frame
+	}
+	if fl, ok := ast.Unparen(x.Call.Fun).(*ast.FuncLit); ok {
+		em.deferIn = frame
+		if len(x.Call.Args) == 0 {
+			return frame + ".Defer(" + em.funcLit(fl) + ")\n"
+		}
+	}
+	if em.info.Types[x.Call.Fun].IsBuiltin() {
+		return frame + ".Defer(func() { " + em.expr(x.Call) + " })\n"
+	}
+	pre, call := em.callParts(x.Call)
+	em.deferIn = ""
+	return "{\n" + pre + frame + ".Defer(func() { " + call + " })\n}\n"
+}

@@ -1,0 +1,484 @@
+package session
+
+import (
+	"fmt"
+	"go/types"
+	"io"
+	"reflect"
+	"strings"
+	"unsafe"
+
+	"github.com/gonvex/gonvex/kernel/display"
+)
+
+// Reflection sees the session's types as anonymous structs without methods
+// whose unexported fields are called Xname. What the checker knows of them
+// guides the printing here: field names, %T, String and Error at any depth.
+
+// mentionsSession tells whether reflection alone would print values of t
+// wrongly: t has a session type or a struct with unexported fields in it.
+func mentionsSession(t types.Type) bool {
+	seen := map[types.Type]bool{}
+	var walk func(t types.Type) bool
+	walk = func(t types.Type) bool {
+		if t == nil || seen[t] {
+			return false
+		}
+		seen[t] = true
+		switch x := types.Unalias(t).(type) {
+		case *types.Named:
+			if inMain(x.Obj()) {
+				return true
+			}
+			for a := range x.TypeArgs().Types() {
+				if walk(a) {
+					return true
+				}
+			}
+		case *types.Pointer:
+			return walk(x.Elem())
+		case *types.Slice:
+			return walk(x.Elem())
+		case *types.Array:
+			return walk(x.Elem())
+		case *types.Chan:
+			return walk(x.Elem())
+		case *types.Map:
+			return walk(x.Key()) || walk(x.Elem())
+		case *types.Struct:
+			for f := range x.Fields() {
+				if !f.Exported() || walk(f.Type()) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return walk(t)
+}
+
+// plain takes a value out of yaegi's representation of an interface value and
+// returns the emitted name of its session type, if it has one.
+func plain(v reflect.Value) (inner reflect.Value, typ string) {
+	for range 8 {
+		for v.IsValid() && v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if !v.IsValid() || v.Kind() != reflect.Struct || v.Type().String() != "interp.valueInterface" {
+			break
+		}
+		c := reflect.New(v.Type()).Elem()
+		c.Set(v)
+		typ = dynamicType(c.FieldByName("node"))
+		v = *(*reflect.Value)(unsafe.Pointer(c.FieldByName("value").UnsafeAddr()))
+	}
+	return v, typ
+}
+
+// dynamicType reads the name of the type of a yaegi node.
+func dynamicType(node reflect.Value) string {
+	if !node.IsValid() || node.IsNil() {
+		return ""
+	}
+	typ := node.Elem().FieldByName("typ")
+	if !typ.IsValid() || typ.Kind() != reflect.Pointer || typ.IsNil() {
+		return ""
+	}
+	if name := typ.Elem().FieldByName("name"); name.IsValid() && name.String() != "" {
+		return name.String()
+	}
+	if val := typ.Elem().FieldByName("val"); val.IsValid() && val.Kind() == reflect.Pointer && !val.IsNil() {
+		if name := val.Elem().FieldByName("name"); name.IsValid() && name.String() != "" {
+			return "*" + name.String()
+		}
+	}
+	return ""
+}
+
+// printer writes a value as fmt's %v, %+v or %#v would, by its static type.
+type printer struct {
+	r           *rt
+	plus, sharp bool
+	show        bool // for a notebook: pointer receivers count, pointers are followed
+	b           strings.Builder
+	depth       int
+}
+
+const maxShown = 1 << 16 // bytes of text
+
+func (p *printer) value(v reflect.Value, t types.Type) {
+	if p.b.Len() > maxShown {
+		return
+	}
+	if p.depth++; p.depth > 12 {
+		p.b.WriteString("…")
+		p.depth--
+		return
+	}
+	defer func() { p.depth-- }()
+	if t == nil || types.IsInterface(t) {
+		var name string
+		v, name = plain(v)
+		t = p.r.dynamic(name)
+		if !v.IsValid() {
+			p.b.WriteString("<nil>")
+			return
+		}
+	}
+	if s, ok := p.r.ownText(v, t, p.show); ok {
+		p.b.WriteString(s)
+		return
+	}
+	if t == nil || !mentionsSession(t) {
+		p.compiled(v)
+		return
+	}
+	name := ""
+	if p.sharp {
+		name = typeString(t)
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		if v.Kind() != reflect.Struct || v.NumField() != u.NumFields() {
+			p.compiled(v)
+			return
+		}
+		p.b.WriteString(name + "{")
+		for i := range v.NumField() {
+			if i > 0 {
+				p.b.WriteString(p.space(", "))
+			}
+			if p.plus || p.sharp {
+				p.b.WriteString(u.Field(i).Name() + ":")
+			}
+			p.value(v.Field(i), u.Field(i).Type())
+		}
+		p.b.WriteByte('}')
+	case *types.Pointer:
+		switch {
+		case v.Kind() != reflect.Pointer:
+			p.compiled(v)
+		case v.IsNil():
+			p.b.WriteString("<nil>")
+		case composite(v.Elem()) && (p.depth == 1 || p.show && p.depth < 6):
+			p.b.WriteByte('&')
+			p.value(v.Elem(), u.Elem())
+		default:
+			fmt.Fprintf(&p.b, "0x%x", v.Pointer())
+		}
+	case *types.Slice, *types.Array:
+		elem := u.(interface{ Elem() types.Type }).Elem()
+		if p.sharp && v.Kind() == reflect.Slice && v.IsNil() {
+			p.b.WriteString(name + "(nil)")
+			return
+		}
+		open, end := "[", "]"
+		if p.sharp {
+			open, end = name+"{", "}"
+		}
+		p.b.WriteString(open)
+		for i := range v.Len() {
+			if i > 0 {
+				p.b.WriteString(p.space(", "))
+			}
+			if p.b.Len() > maxShown || p.show && i == 200 {
+				fmt.Fprintf(&p.b, "… %d in all", v.Len())
+				break
+			}
+			p.value(v.Index(i), elem)
+		}
+		p.b.WriteString(end)
+	case *types.Map:
+		p.mapValue(v, u, name)
+	case *types.Signature:
+		if v.Kind() == reflect.Func && v.IsNil() {
+			p.b.WriteString("<nil>")
+		} else {
+			p.b.WriteString(typeString(t))
+		}
+	default:
+		p.compiled(v)
+	}
+}
+
+func (p *printer) space(sharp string) string {
+	if p.sharp {
+		return sharp
+	}
+	return " "
+}
+
+func composite(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Struct, reflect.Slice, reflect.Array, reflect.Map:
+		return true
+	}
+	return false
+}
+
+func (p *printer) mapValue(v reflect.Value, t *types.Map, name string) {
+	if v.Kind() != reflect.Map {
+		p.compiled(v)
+		return
+	}
+	open, end := "map[", "]"
+	if p.sharp {
+		open, end = name+"{", "}"
+	}
+	p.b.WriteString(open)
+	for i, k := range sortedKeys(v) {
+		if i > 0 {
+			p.b.WriteString(p.space(", "))
+		}
+		if p.b.Len() > maxShown {
+			p.b.WriteString("…")
+			break
+		}
+		p.value(k, t.Key())
+		p.b.WriteByte(':')
+		p.value(v.MapIndex(k), t.Elem())
+	}
+	p.b.WriteString(end)
+}
+
+// compiled prints a value that reflection knows all about.
+func (p *printer) compiled(v reflect.Value) {
+	if !v.IsValid() {
+		p.b.WriteString("<nil>")
+		return
+	}
+	switch {
+	case !v.CanInterface():
+		fmt.Fprint(&p.b, v)
+	case p.sharp:
+		fmt.Fprintf(&p.b, "%#v", v.Interface())
+	case p.show && v.Kind() != reflect.String:
+		p.b.WriteString(display.Text(v.Interface()))
+	case p.plus:
+		fmt.Fprintf(&p.b, "%+v", v.Interface())
+	default:
+		fmt.Fprintf(&p.b, "%v", v.Interface())
+	}
+}
+
+// dynamic is the session type of an emitted type name.
+func (r *rt) dynamic(name string) types.Type {
+	if name == "" {
+		return nil
+	}
+	bare, ptr := strings.CutPrefix(name, "*")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.named[bare]
+	if t != nil && ptr {
+		return types.NewPointer(t)
+	}
+	return t
+}
+
+// nameType records the session type behind an emitted type name.
+func (r *rt) nameType(emitted string, t types.Type) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.named[emitted] = t
+}
+
+// ownText is what the value's Error or String method says.
+func (r *rt) ownText(v reflect.Value, t types.Type, show bool) (string, bool) {
+	if t == nil {
+		return "", false
+	}
+	for _, name := range []string{"Error", "String"} {
+		if out, ok := r.callMethod(v, t, name, show); ok && len(out) == 1 && out[0].Kind() == reflect.String {
+			return out[0].String(), true
+		}
+	}
+	return "", false
+}
+
+// callMethod calls a method without parameters on a value of a session type,
+// promoted methods included. A panic of the method becomes its text.
+func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable bool) (out []reflect.Value, ok bool) {
+	n := sessionNamed(t)
+	if n == nil || !v.IsValid() {
+		return nil, false
+	}
+	o, index, _ := types.LookupFieldOrMethod(t, addressable, n.Obj().Pkg(), name)
+	m, isFunc := o.(*types.Func)
+	if !isFunc || m.Signature().Params().Len() != 0 || m.Signature().Results().Len() == 0 {
+		return nil, false
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			out, ok = []reflect.Value{reflect.ValueOf("%!v(PANIC=" + name + " method: " + panicText(p) + ")")}, true
+		}
+	}()
+	for _, i := range index[:len(index)-1] { // to the embedded field the method is promoted from
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				return nil, false
+			}
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct || i >= v.NumField() {
+			return nil, false
+		}
+		t = fieldAt(t, i).Type()
+		v = v.Field(i)
+	}
+	recv := sessionNamed(t)
+	if recv == nil { // an embedded compiled type
+		if pointerReceiver(m) && v.Kind() != reflect.Pointer {
+			c := reflect.New(v.Type())
+			c.Elem().Set(v)
+			v = c
+		}
+		if f := v.MethodByName(name); f.IsValid() {
+			return f.Call(nil), true
+		}
+		return nil, false
+	}
+	impl, ok := r.lookup(typeKey(recv), name)
+	if !ok {
+		return nil, false
+	}
+	in := impl.fn.Type().In(0)
+	switch {
+	case impl.pointer && v.Kind() != reflect.Pointer:
+		c := reflect.New(v.Type())
+		c.Elem().Set(v)
+		v = c
+	case !impl.pointer && isPointer(t):
+		if v.IsNil() {
+			return []reflect.Value{reflect.ValueOf("<nil>")}, true
+		}
+		v = v.Elem()
+	}
+	if !v.Type().AssignableTo(in) {
+		if !v.Type().ConvertibleTo(in) {
+			return nil, false
+		}
+		v = v.Convert(in)
+	}
+	return impl.fn.Call([]reflect.Value{v}), true
+}
+
+// typeString is a type as Go prints it.
+func typeString(t types.Type) string {
+	return types.TypeString(t, (*types.Package).Name)
+}
+
+// formatted hands a value of a session type to package fmt.
+type formatted struct {
+	r *rt
+	t types.Type
+	v any
+}
+
+// formattedError is a formatted whose type implements error, for %w.
+type formattedError struct{ formatted }
+
+func (f *formattedError) Error() string {
+	s, _ := f.r.ownText(reflect.ValueOf(f.v), f.t, false)
+	return s
+}
+
+// format is called by emitted code around arguments of package fmt.
+func (r *rt) format(id int, v any) any {
+	f := formatted{r, r.typeOf(id), v}
+	if n := sessionNamed(f.t); n != nil {
+		if o, _, _ := types.LookupFieldOrMethod(f.t, false, n.Obj().Pkg(), "Error"); o != nil {
+			if _, ok := o.(*types.Func); ok {
+				return &formattedError{f}
+			}
+		}
+	}
+	return &f
+}
+
+func (f *formatted) Format(st fmt.State, verb rune) {
+	format := fmt.FormatString(st, verb)
+	v := reflect.ValueOf(f.v)
+	if strings.ContainsRune("vsxXq", verb) && !st.Flag('#') {
+		if s, ok := f.r.ownText(v, f.t, false); ok {
+			fmt.Fprintf(st, strings.Replace(format, "+", "", 1), s)
+			return
+		}
+	}
+	_, wide := st.Width()
+	_, basic := f.t.Underlying().(*types.Basic)
+	if verb == 'v' && !wide && !basic || verb == 'v' && st.Flag('#') {
+		if basic {
+			fmt.Fprintf(st, "%#v", f.v)
+			return
+		}
+		p := &printer{r: f.r, plus: st.Flag('+'), sharp: st.Flag('#')}
+		p.value(v, f.t)
+		io.WriteString(st, p.b.String())
+		return
+	}
+	fmt.Fprintf(st, format, f.v)
+}
+
+// typeName is what %T prints for a formatted value.
+func typeName(v any) (string, bool) {
+	switch f := v.(type) {
+	case *formatted:
+		return typeString(f.t), true
+	case *formattedError:
+		return typeString(f.t), true
+	}
+	return "", false
+}
+
+// panicText words a panic value as compiled Go would: yaegi's own checks
+// are package reflect's.
+func panicText(v any) string {
+	m := ""
+	switch x := v.(type) {
+	case error:
+		m = x.Error()
+	case fmt.Stringer:
+		m = x.String()
+	case string:
+		m = x
+	default:
+		m = fmt.Sprint(x)
+	}
+	m = positionPrefix.ReplaceAllString(m, "")
+	switch {
+	case strings.Contains(m, "on zero Value"), strings.Contains(m, "reflect: call of") && strings.Contains(m, "on zero"):
+		return "runtime error: invalid memory address or nil pointer dereference"
+	case strings.Contains(m, "reflect: slice index out of range"), strings.Contains(m, "reflect: array index out of range"), strings.Contains(m, "reflect: string index out of range"):
+		return "runtime error: index out of range"
+	case strings.Contains(m, "reflect.Value.Slice") && strings.Contains(m, "out of"):
+		return "runtime error: slice bounds out of range"
+	}
+	return m
+}
+
+// recovered is what recover returns for a panic value.
+func recovered(v any) any {
+	if s, ok := v.(string); ok {
+		if t := panicText(s); t != s {
+			return runtimeError(t)
+		}
+	}
+	if e, ok := v.(*reflect.ValueError); ok {
+		return runtimeError(panicText(e.Error()))
+	}
+	return v
+}
+
+// runtimeError stands for the runtime.Error compiled code would panic with.
+type runtimeError string
+
+func (e runtimeError) Error() string { return string(e) }
+func (runtimeError) RuntimeError()   {}
+
+// sortedKeys returns a map's keys in the order fmt prints them.
+func sortedKeys(m reflect.Value) []reflect.Value {
+	keys := m.MapKeys()
+	sortValues(keys)
+	return keys
+}

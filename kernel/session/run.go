@@ -1,0 +1,180 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"github.com/traefik/yaegi/interp"
+)
+
+// grace is how long an interrupted cell may stay in a compiled call before
+// the prompt comes back without it.
+const grace = 2 * time.Second
+
+const (
+	metricStacks = "/memory/classes/heap/stacks:bytes"
+	metricHeap   = "/memory/classes/heap/objects:bytes"
+)
+
+func metric(name string) uint64 {
+	m := []metrics.Sample{{Name: name}}
+	metrics.Read(m)
+	return m[0].Value.Uint64()
+}
+
+// outcome is how a cell's goroutine ended.
+type outcome struct {
+	value    any // of the panic
+	panicked bool
+}
+
+// run calls the entry function of a compiled cell and watches it: the
+// context, the stack, the heap, panics on foreign goroutines.
+func (s *Session) run(ctx context.Context, entry string) *CellError {
+	fn, err := s.m.Eval(entry)
+	if err != nil {
+		return interpreterError(err)
+	}
+	s.rt.take()
+	s.m.trace.take()
+	*s.m.line = 0
+	s.ctxVar.Set(reflect.ValueOf(&ctx).Elem())
+	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), foreign: make(chan any, 1)}
+	fin := make(chan outcome, 1)
+	started := make(chan struct{})
+	go func() {
+		c.gid = goroutine()
+		s.rt.running.Store(c)
+		close(started)
+		o := outcome{panicked: true}
+		defer func() {
+			if o.panicked {
+				if o.value = recover(); o.value == nil {
+					o.value = "runtime.Goexit called in the cell"
+				}
+			}
+			fin <- o
+		}()
+		fn.Call(nil)
+		o.panicked = false
+	}()
+	<-started
+
+	// A stack that only grows is one interpreted call chain: look at it often
+	// enough that Go's own, fatal limit is far away.
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	done := ctx.Done()
+	var cause *CellError
+	var late <-chan time.Time
+	stop := func(e *CellError) {
+		if cause == nil {
+			cause = e
+			s.m.stop()
+			close(c.stopped)
+			late = time.After(grace)
+		}
+	}
+	for {
+		select {
+		case o := <-fin:
+			if cause != nil {
+				s.m.resume() // all frames of the cell are gone
+				if cause.Kind == KindLimit {
+					debug.FreeOSMemory()
+				}
+			}
+			s.rt.running.Store(nil)
+			return s.ended(o, cause)
+		case p := <-c.foreign:
+			stop(s.panicError(p, nil))
+		case <-done:
+			done = nil
+			stop(interrupted(ctx))
+		case <-tick.C:
+			if b := metric(metricStacks); b > s.opt.MaxStack {
+				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
+			}
+			if s.opt.MaxHeap > 0 && metric(metricHeap) > s.opt.MaxHeap {
+				runtime.GC()
+				if b := metric(metricHeap); b > s.opt.MaxHeap {
+					stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("out of memory: the heap reached %d MB", b>>20)})
+				}
+			}
+		case <-late:
+			// A compiled call does not return. The run id goes back all the same, or
+			// every closure made so far would be dead; the goroutine is left behind.
+			s.m.resume()
+			s.rt.running.Store(nil)
+			s.abandoned = append(s.abandoned, fin)
+			cause.Advice = "a compiled call is still running in the background and may change variables when it returns; restart the kernel to be rid of it"
+			return cause
+		}
+	}
+}
+
+func interrupted(ctx context.Context) *CellError {
+	msg := "the cell was interrupted"
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		msg += ": " + err.Error()
+	}
+	return &CellError{Kind: KindInterrupted, Msg: msg}
+}
+
+// ended says how the cell ended: cause is why it was stopped, if it was.
+func (s *Session) ended(o outcome, cause *CellError) *CellError {
+	calls := s.m.calls()
+	if cause != nil {
+		return cause
+	}
+	if o.panicked {
+		if e, ok := o.value.(exit); ok && e.code == 0 {
+			return nil
+		}
+		return s.panicError(o.value, calls)
+	}
+	s.rt.mu.Lock()
+	defer s.rt.mu.Unlock()
+	if len(s.rt.strays) > 0 {
+		p := s.rt.strays[0]
+		s.rt.strays = s.rt.strays[1:]
+		return &CellError{Kind: KindPanic, Msg: "panic in a goroutine: " + panicText(p.value), Cell: p.line / lineMul, Line: p.line % lineMul,
+			Advice: "the position is that of the go statement"}
+	}
+	return nil
+}
+
+// panicError words a panic and finds its place.
+func (s *Session) panicError(v any, calls []string) *CellError {
+	ce := &CellError{Kind: KindPanic, Trace: calls}
+	if p, ok := v.(interp.Panic); ok {
+		v = p.Value
+	}
+	if e, ok := v.(exit); ok {
+		ce.Kind = KindExit
+		v = e
+	}
+	ce.Msg = panicText(unwrapPanic(v))
+	if l := int(*s.m.line); l > 0 {
+		ce.Cell, ce.Line = l/lineMul, l%lineMul
+	}
+	return ce
+}
+
+// unwrapPanic takes a panic value out of yaegi's representation.
+func unwrapPanic(v any) any {
+	if _, ok := v.(error); ok {
+		return v
+	}
+	x, _ := plain(reflect.ValueOf(v))
+	if x.IsValid() && x.CanInterface() {
+		return x.Interface()
+	}
+	return v
+}

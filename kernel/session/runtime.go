@@ -1,0 +1,383 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"go/types"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// rt is the part of a session that emitted code calls: package R_ of the
+// interpreter.
+type rt struct {
+	out, err io.Writer
+	input    func(prompt string, password bool) (string, error)
+
+	mu      sync.Mutex
+	shown   []shown // the values of the last expression
+	strays  []stray // panics on goroutines since the last look
+	types   []types.Type
+	typeIDs map[string]int
+	methods map[string]map[string]method // session type -> published methods
+	frames  map[string][]*Frame          // goroutine -> frames unwinding on it
+	named   map[string]types.Type        // emitted type name -> session type
+	running atomic.Pointer[cellRun]
+	unwind  atomic.Int32 // frames that are panicking anywhere
+}
+
+// cellRun is the running cell as blocking calls see it.
+type cellRun struct {
+	ctx     context.Context
+	stopped chan struct{} // closed when the interpreter has been told to stop
+	gid     string        // the goroutine of the cell
+	foreign chan any      // panics in callbacks on goroutines of compiled code
+}
+
+type shown struct {
+	static types.Type
+	value  any
+}
+
+type stray struct {
+	value any
+	line  int // cell*lineMul + line of the go statement
+}
+
+// method is a published method of a session type: a function of its receiver.
+type method struct {
+	pointer bool
+	fn      reflect.Value
+}
+
+func newRT(o Options) *rt {
+	return &rt{out: o.Stdout, err: o.Stderr, input: o.Input, typeIDs: map[string]int{}, methods: map[string]map[string]method{}, frames: map[string][]*Frame{}, named: map[string]types.Type{}}
+}
+
+// exports is package R_.
+func (r *rt) exports() map[string]reflect.Value {
+	m := map[string]reflect.Value{"Frame": reflect.ValueOf((*Frame)(nil))}
+	for name, fn := range map[string]any{
+		"Show": r.show, "ShowAny": func(id int, v any) { r.show(id, v) }, "Fmt": r.format, "Method": r.method, "Forget": r.forget,
+		"GoPanic": r.goPanic, "Guard": r.guard,
+		"Run": r.run, "Recover": r.recover,
+		"Eq": equal, "Unwrap": unwrap,
+		"WaitGroup": r.waitGroup, "Lock": r.lock,
+		"Print": r.print, "Println": r.println,
+		"Input": r.ask, "Password": r.askPassword,
+	} {
+		m[name] = reflect.ValueOf(fn)
+	}
+	return m
+}
+
+// typeID names a static type in emitted code. The same type gets the same id
+// while it lives; a redefined type is another one.
+func (r *rt) typeID(t types.Type) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := types.TypeString(t, nil)
+	if id, ok := r.typeIDs[key]; ok && (types.Identical(r.types[id], t) || mentionsSession(t)) {
+		r.types[id] = t // each check makes the session's types anew: keep the latest
+		return id
+	}
+	r.types = append(r.types, t)
+	r.typeIDs[key] = len(r.types) - 1
+	return len(r.types) - 1
+}
+
+func (r *rt) typeOf(id int) types.Type {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.types[id]
+}
+
+func (r *rt) show(id int, v any) {
+	t := r.typeOf(id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shown = append(r.shown, shown{t, v})
+}
+
+func (r *rt) method(typ, name string, pointer bool, fn any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.methods[typ] == nil {
+		r.methods[typ] = map[string]method{}
+	}
+	r.methods[typ][name] = method{pointer, reflect.ValueOf(fn)}
+}
+
+func (r *rt) forget(typ string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.methods, typ)
+}
+
+func (r *rt) lookup(typ, name string) (method, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.methods[typ][name]
+	return m, ok
+}
+
+// goPanic takes a panic off a goroutine of a cell. With no cell running it is
+// reported at once.
+func (r *rt) goPanic(v any, line int) {
+	if r.running.Load() == nil {
+		fmt.Fprintf(r.err, "panic in a goroutine started at cell[%d]:%d: %s\n", line/lineMul, line%lineMul, panicText(v))
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.strays = append(r.strays, stray{v, line})
+}
+
+// take returns and clears what the cell showed and the panics of its goroutines.
+func (r *rt) take() ([]shown, []stray) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, g := r.shown, r.strays
+	r.shown, r.strays = nil, nil
+	return s, g
+}
+
+func (r *rt) print(a ...any)   { fmt.Fprint(r.err, a...) }
+func (r *rt) println(a ...any) { fmt.Fprintln(r.err, a...) }
+
+func (r *rt) ask(prompt string) string         { return r.read(prompt, false) }
+func (r *rt) askPassword(prompt string) string { return r.read(prompt, true) }
+
+func (r *rt) read(prompt string, password bool) string {
+	if r.input == nil {
+		panic("input: this front end cannot ask for input")
+	}
+	s, err := r.input(prompt, password)
+	if err != nil {
+		panic("input: " + err.Error())
+	}
+	return s
+}
+
+// ---- blocking calls that an interrupt must reach
+
+// halt waits until the interpreter has been told to stop, so that not one
+// more statement of an interrupted cell runs.
+func (c *cellRun) halt() { <-c.stopped }
+
+// sleep is time.Sleep for cells.
+func (r *rt) sleep(d time.Duration) {
+	c := r.running.Load()
+	if c == nil {
+		time.Sleep(d)
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.ctx.Done():
+		c.halt()
+	case <-c.stopped:
+	}
+}
+
+// waitGroup is WaitGroup.Wait for cells.
+func (r *rt) waitGroup(wg *sync.WaitGroup) {
+	c := r.running.Load()
+	if c == nil {
+		wg.Wait()
+		return
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-c.ctx.Done():
+		c.halt()
+	case <-c.stopped:
+	}
+}
+
+// lock is Mutex.Lock for cells.
+func (r *rt) lock(mu *sync.Mutex) {
+	for wait := time.Microsecond; !mu.TryLock(); wait = min(2*wait, time.Millisecond) {
+		if c := r.running.Load(); c != nil {
+			select {
+			case <-c.ctx.Done():
+				c.halt()
+				return
+			case <-c.stopped:
+				return
+			default:
+			}
+		}
+		time.Sleep(wait)
+	}
+}
+
+// ---- defer, panic, recover
+
+// Frame is the stack of deferred calls of a running function.
+type Frame struct {
+	rt        *rt
+	deferred  []func()
+	panicking bool
+	value     any
+}
+
+// Defer registers a call.
+func (f *Frame) Defer(fn func()) { f.deferred = append(f.deferred, fn) }
+
+// Recover stops the frame's panic, as the builtin does in a deferred call.
+func (f *Frame) Recover() any {
+	if !f.panicking {
+		return nil
+	}
+	v := f.value
+	f.panicking, f.value = false, nil
+	f.rt.unwind.Add(-1)
+	return recovered(v)
+}
+
+func (f *Frame) call(fn func()) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		v := recover()
+		if v == nil {
+			return // runtime.Goexit goes on
+		}
+		if !f.panicking {
+			f.rt.unwind.Add(1)
+		}
+		f.panicking, f.value = true, v
+	}()
+	fn()
+	done = true
+}
+
+// run calls a function body that defers, then its deferred calls.
+func (r *rt) run(body func(*Frame)) {
+	f := &Frame{rt: r}
+	f.call(func() { body(f) })
+	for len(f.deferred) > 0 {
+		fn := f.deferred[len(f.deferred)-1]
+		f.deferred = f.deferred[:len(f.deferred)-1]
+		// recover() in a named function finds the frame by its goroutine. That
+		// costs, so it is only done while something panics.
+		if r.unwind.Load() == 0 {
+			f.call(fn)
+			continue
+		}
+		g := goroutine()
+		r.mu.Lock()
+		r.frames[g] = append(r.frames[g], f)
+		r.mu.Unlock()
+		f.call(fn)
+		r.mu.Lock()
+		if fs := r.frames[g]; len(fs) > 1 {
+			r.frames[g] = fs[:len(fs)-1]
+		} else {
+			delete(r.frames, g)
+		}
+		r.mu.Unlock()
+	}
+	if f.panicking {
+		r.unwind.Add(-1)
+		panic(f.value)
+	}
+}
+
+// recover is the builtin in a function that is not a deferred literal.
+func (r *rt) recover() any {
+	if r.unwind.Load() == 0 {
+		return nil
+	}
+	g := goroutine()
+	r.mu.Lock()
+	var f *Frame
+	if fs := r.frames[g]; len(fs) > 0 {
+		f = fs[len(fs)-1]
+	}
+	r.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f.Recover()
+}
+
+// goroutine is the id of the calling goroutine.
+func goroutine() string {
+	var b [64]byte
+	s, _, _ := strings.Cut(strings.TrimPrefix(string(b[:runtime.Stack(b[:], false)]), "goroutine "), " ")
+	return s
+}
+
+// guard wraps a callback: a panic on a goroutine that is not the cell's own
+// stops the cell and is reported; unguarded it would kill the process.
+func (r *rt) guard(fn any) any {
+	v := reflect.ValueOf(fn)
+	if v.Kind() != reflect.Func || v.IsNil() {
+		return fn
+	}
+	t := v.Type()
+	return reflect.MakeFunc(t, func(in []reflect.Value) (out []reflect.Value) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			c := r.running.Load()
+			if c != nil && goroutine() == c.gid {
+				panic(p)
+			}
+			if c != nil {
+				select {
+				case c.foreign <- p:
+				default:
+				}
+			} else {
+				fmt.Fprintf(r.err, "panic in a callback: %s\n", panicText(p))
+			}
+			out = nil
+			for i := range t.NumOut() {
+				out = append(out, reflect.Zero(t.Out(i)))
+			}
+		}()
+		if t.IsVariadic() {
+			return v.CallSlice(in)
+		}
+		return v.Call(in)
+	}).Interface()
+}
+
+// ---- interfaces
+
+// unwrap returns the value inside a wrapper struct, by which yaegi makes a
+// cell's value implement an interface of a compiled package.
+func unwrap(e any) any {
+	v := reflect.ValueOf(e)
+	if v.Kind() == reflect.Struct && v.NumField() > 0 && v.Type().Field(0).Name == "IValue" {
+		if f := v.Field(0); f.CanInterface() {
+			return unwrap(f.Interface())
+		}
+	}
+	if f, ok := e.(*formatted); ok {
+		return f.v
+	}
+	if f, ok := e.(*formattedError); ok {
+		return f.v
+	}
+	return e
+}
+
+// equal compares two interface values as Go does, wrappers aside.
+func equal(a, b any) bool { return unwrap(a) == unwrap(b) }

@@ -1,0 +1,198 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/stdlib"
+)
+
+// Options configure a session. The zero value prints on the process's own
+// streams and has no front end to show or ask.
+type Options struct {
+	// Stdout and Stderr take what cells print; os.Stdout and os.Stderr if nil.
+	Stdout, Stderr io.Writer
+	// Publisher, if not nil, becomes the process's receiver of display.Show.
+	Publisher display.Publisher
+	// MaxStack is the size in bytes of all goroutine stacks at which a cell is
+	// stopped, 256 MB if 0. MaxHeap is the same for the heap; 0 is no limit.
+	MaxStack, MaxHeap uint64
+	// Input asks the user for a line; cells call it as input(prompt) and
+	// password(prompt).
+	Input func(prompt string, password bool) (string, error)
+}
+
+// Session runs the cells of one notebook. Execute runs one cell at a time;
+// Complete and Inspect may be called at any time.
+type Session struct {
+	opt    Options
+	fset   *token.FileSet
+	imp    types.ImporterFrom
+	rt     *rt
+	m      *machine
+	world  atomic.Pointer[world] // the committed world; never written in place
+	ctxVar reflect.Value         // the cells' ctx
+
+	mu        sync.Mutex // held by Execute
+	count     int        // cells executed
+	used      map[string]bool
+	versions  map[string]int
+	insts     map[string]string // generic instances: key -> emitted name
+	helpers   map[string]bool
+	uniq      int
+	abandoned []<-chan outcome // cells that did not end when stopped
+
+	synth   sync.Map // source -> ast.Decl, see synthetic
+	aliases sync.Map // P_name -> import path
+	sources sync.Map // cell -> its text
+
+	debug io.Writer // emitted source, for tests
+}
+
+// Result is what a cell gave.
+type Result struct {
+	Value    *display.Bundle // the last expression, nil if there is none to show
+	Warnings []string
+}
+
+// predeclared is what every cell has without declaring it.
+const predeclared = `package main
+// input asks the user for a line of text.
+func input(prompt string) string
+// password asks the user for a line of text that is not shown.
+func password(prompt string) string
+`
+
+// New starts a session.
+func New(o Options) (*Session, error) {
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.Stderr == nil {
+		o.Stderr = os.Stderr
+	}
+	if o.MaxStack == 0 {
+		o.MaxStack = 256 << 20
+	}
+	s := &Session{opt: o, fset: token.NewFileSet(), used: map[string]bool{}, versions: map[string]int{}, insts: map[string]string{}, helpers: map[string]bool{}}
+	s.imp = stdlib.Importer(s.fset)
+	s.rt = newRT(o)
+	var err error
+	if s.m, err = newMachine(o); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	for _, p := range []string{"cmp", "iter", "sync", "sort", "context"} { // what the prelude and ctx name
+		s.aliases.Store(alias(p), p)
+	}
+	w := &world{decls: map[string]*decl{}, imports: map[string]string{}}
+	f, err := parser.ParseFile(s.fset, "predeclared", predeclared, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range f.Decls {
+		fd := d.(*ast.FuncDecl)
+		emitted := map[string]string{"input": "R_.Input", "password": "R_.Password"}[fd.Name.Name]
+		w.decls[fd.Name.Name] = &decl{kind: declFunc, key: fd.Name.Name, fn: fd, emitted: emitted, refs: map[string]bool{}, predeclared: true}
+	}
+	w.decls["ctx"] = &decl{kind: declVar, key: "ctx", typ: alias("context") + ".Context", emitted: "R_ctx", refs: map[string]bool{}, predeclared: true}
+	s.world.Store(w)
+	if o.Publisher != nil {
+		display.SetPublisher(o.Publisher)
+	}
+	return s, nil
+}
+
+func (s *Session) source(cell int) string {
+	src, _ := s.sources.Load(cell)
+	text, _ := src.(string)
+	return text
+}
+
+// Execute runs one cell. The error is always a *CellError. It ends soon after
+// ctx is done, whatever the cell does; what the cell had declared and assigned
+// by then stays.
+func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	code = normalise(code)
+	s.count++
+	s.sources.Store(s.count, code)
+	res := &Result{}
+	if isMagic(code) {
+		return s.magic(ctx, code, res)
+	}
+	w, err := s.execute(ctx, code, res)
+	if err != nil {
+		return res, s.finish(err, w)
+	}
+	return res, nil
+}
+
+// execute compiles and runs a cell; the world it returns is the one in which
+// an error is to be explained.
+func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
+	pc, err := parseCell(s.fset, fmt.Sprintf("cell%d", s.count), code)
+	if err != nil {
+		ce := &CellError{Kind: KindSyntax, Msg: err.Error(), Cell: s.count}
+		var el scanner.ErrorList
+		if errors.As(err, &el) {
+			ce.Msg, ce.Line, ce.Col = el[0].Msg, el[0].Pos.Line, el[0].Pos.Column
+		}
+		return s.world.Load(), ce
+	}
+	t := s.newTx(s.count, pc)
+	err = t.compile()
+	if err != nil {
+		res.Warnings = t.warnings
+		var ce *CellError
+		if !errors.As(err, &ce) {
+			ce = &CellError{Kind: KindInterpreter, Msg: err.Error()}
+		}
+		return t.w, ce
+	}
+	res.Warnings = t.warnings
+	for _, d := range t.w.decls {
+		if d.dirty {
+			d.dirty = false
+		}
+	}
+	s.world.Store(t.w)
+	ce := s.run(ctx, t.entry)
+	vals, _ := s.rt.take()
+	if ce == nil {
+		res.Value = s.rt.bundle(vals)
+	}
+	return t.w, ce
+}
+
+// namedPackage is the package that a cell means by a name it does not import:
+// of those of the name the first that has all that is selected from it.
+func (s *Session) namedPackage(name string, selected []string) (string, bool) {
+	paths := stdlib.Candidates(name)
+	for _, p := range paths {
+		tp, err := s.imp.Import(p)
+		if err == nil && !slices.ContainsFunc(selected, func(sel string) bool { return tp.Scope().Lookup(sel) == nil }) {
+			return p, true
+		}
+	}
+	if len(paths) > 0 {
+		return paths[0], true
+	}
+	return "", false
+}

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"cmp"
+	"fmt"
+	"go/types"
+	"reflect"
+	"slices"
+
+	"github.com/gonvex/gonvex/kernel/display"
+)
+
+// bundle renders the values of the last expression, nil if there are none.
+func (r *rt) bundle(vals []shown) *display.Bundle {
+	if len(vals) == 0 {
+		return nil
+	}
+	var rendered []any
+	for _, s := range vals {
+		rendered = append(rendered, r.custom(s))
+	}
+	b := display.Bundle{}
+	if len(rendered) == 1 {
+		b = display.Render(rendered[0])
+	} else {
+		b = display.RenderAll(rendered...)
+	}
+	return &b
+}
+
+// custom is the value to render, with the text and the rich forms that only
+// the session knows for its own types.
+func (r *rt) custom(s shown) any {
+	v, name := plain(reflect.ValueOf(s.value))
+	t := s.static
+	if types.IsInterface(t) && name != "" {
+		t = r.dynamic(name)
+	}
+	if !v.IsValid() {
+		return nil
+	}
+	if t == nil {
+		return v.Interface()
+	}
+	if sg, ok := t.Underlying().(*types.Signature); ok && v.Kind() == reflect.Func && !v.IsNil() {
+		return display.Custom{Text: func() string { return typeString(sg) }}
+	}
+	if !mentionsSession(t) {
+		return v.Interface()
+	}
+	p := &printer{r: r, plus: true, show: true}
+	if v.Kind() == reflect.String && sessionNamed(t) != nil {
+		if _, ok := r.ownText(v, t, true); !ok {
+			return v.String()
+		}
+	}
+	p.value(v, t)
+	text := p.b.String()
+	c := display.Custom{Text: func() string { return text }}
+	text1 := func(name string) func() string {
+		if out, ok := r.callMethod(v, t, name, true); ok && out[0].Kind() == reflect.String {
+			s := out[0].String()
+			return func() string { return s }
+		}
+		return nil
+	}
+	c.HTML, c.Markdown, c.Latex, c.SVG = text1("HTML"), text1("Markdown"), text1("Latex"), text1("SVG")
+	bytes1 := func(name string) func() []byte {
+		if out, ok := r.callMethod(v, t, name, true); ok {
+			if b, ok := out[0].Interface().([]byte); ok {
+				return func() []byte { return b }
+			}
+		}
+		return nil
+	}
+	c.PNG, c.JPEG = bytes1("PNG"), bytes1("JPEG")
+	if c.HTML == nil && tabular(t) {
+		c.Value = v.Interface()
+	}
+	return c
+}
+
+// tabular tells a slice of structs whose fields reflection names right, which
+// package display shows as a table.
+func tabular(t types.Type) bool {
+	sl, ok := t.Underlying().(*types.Slice)
+	if !ok {
+		return false
+	}
+	st, ok := sl.Elem().Underlying().(*types.Struct)
+	if !ok || st.NumFields() == 0 {
+		return false
+	}
+	for f := range st.Fields() {
+		if !f.Exported() || mentionsSession(f.Type()) {
+			return false
+		}
+	}
+	return true
+}
+
+// sortValues orders map keys.
+func sortValues(keys []reflect.Value) {
+	slices.SortFunc(keys, func(a, b reflect.Value) int {
+		a, _ = plain(a)
+		b, _ = plain(b)
+		switch {
+		case !a.IsValid() || !b.IsValid() || a.Kind() != b.Kind():
+		case a.CanInt():
+			return cmp.Compare(a.Int(), b.Int())
+		case a.CanUint():
+			return cmp.Compare(a.Uint(), b.Uint())
+		case a.CanFloat():
+			return cmp.Compare(a.Float(), b.Float())
+		case a.Kind() == reflect.String:
+			return cmp.Compare(a.String(), b.String())
+		}
+		return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b))
+	})
+}

@@ -1,0 +1,229 @@
+package session
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/gonvex/gonvex/stdlib"
+	"github.com/traefik/yaegi/interp"
+)
+
+// machine is the interpreter with the few handles on its inside that a
+// notebook needs and its API lacks. They are found by name when a session
+// starts, so that a yaegi without them is refused and not corrupted.
+type machine struct {
+	*interp.Interpreter
+	mapped map[reflect.Value][]reflect.Type // see interp's MapTypes
+	// id is the run id: every function checks it at each step and ends when
+	// it is not the one it started with. done ends channel operations.
+	id    *uint64
+	done  *chan struct{}
+	trace *traceWriter
+	line  *int64 // the last position recorded by emitted code
+}
+
+// traceWriter collects what yaegi prints while a panic unwinds.
+type traceWriter struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (t *traceWriter) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.buf.Len() < 1<<20 { // a deep recursion prints a line a call
+		t.buf.Write(p)
+	}
+	return len(p), nil
+}
+
+func (t *traceWriter) take() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.buf.String()
+	t.buf.Reset()
+	return s
+}
+
+const rtPath = "gonvex/session/rt" // the import path of package R_, which cells cannot spell
+
+func newMachine(o Options) (*machine, error) {
+	m := &machine{trace: &traceWriter{}, mapped: map[reflect.Value][]reflect.Type{}}
+	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
+	v := reflect.ValueOf(m.Interpreter).Elem()
+	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool {
+		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
+	}
+	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
+	m.done = (*chan struct{})(unsafe.Pointer(done.UnsafeAddr()))
+	*m.done = make(chan struct{})
+	*(*bool)(unsafe.Pointer(cancel.UnsafeAddr())) = true
+	return m, nil
+}
+
+// stop makes all interpreted code end at its next step.
+func (m *machine) stop() {
+	atomic.AddUint64(m.id, 1)
+	close(*m.done)
+}
+
+// resume makes functions of before the stop valid again: without the old run
+// id, closures made earlier would return zero values for ever.
+func (m *machine) resume() {
+	atomic.AddUint64(m.id, ^uint64(0))
+	*m.done = make(chan struct{})
+}
+
+// start prepares the interpreter: package R_ and the variables shared with it.
+func (s *Session) start() error {
+	exports := s.rt.exports()
+	// Values of interface type keep their String and Error methods through
+	// these functions: yaegi wraps the arguments.
+	texts := []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
+	s.m.mapped[exports["ShowAny"]] = texts
+	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
+	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64"} {
+		if _, err := s.m.Eval(src); err != nil {
+			return err
+		}
+	}
+	if err := s.use("context"); err != nil {
+		return err
+	}
+	if _, err := s.m.Eval("var R_ctx " + alias("context") + ".Context"); err != nil {
+		return err
+	}
+	g := s.m.Globals()
+	s.m.line = g["R_line"].Addr().Interface().(*int64)
+	s.ctxVar = g["R_ctx"]
+	s.m.Use(interp.Exports{".": {"MapTypes": reflect.ValueOf(s.m.mapped)}})
+	return nil
+}
+
+// use makes a compiled package, and those its API mentions, known to yaegi.
+func (s *Session) use(path string) error {
+	if s.used[path] {
+		return nil
+	}
+	p, ok := stdlib.Lookup(path)
+	if !ok {
+		return nil // mentioned by an API, but no cell can import it
+	}
+	s.used[path] = true
+	syms := p.Symbols()
+	s.rt.overrides(path, syms)
+	s.mapMethods(path, syms)
+	// The "/./" keeps yaegi from compiling its own sources of generic packages.
+	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
+	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {
+		return fmt.Errorf("session: the interpreter does not take package %s: %w", path, err)
+	}
+	tp, err := s.imp.Import(path)
+	if err != nil {
+		return err
+	}
+	for _, d := range tp.Imports() {
+		if err := s.use(d.Path()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapMethods names the functions that look for methods in arguments of type
+// any; yaegi passes values with those methods in wrappers.
+func (s *Session) mapMethods(path string, syms map[string]reflect.Value) {
+	var names []string
+	var ts []reflect.Type
+	switch path {
+	case "fmt":
+		names = []string{"Print", "Println", "Printf", "Sprint", "Sprintf", "Sprintln", "Fprint", "Fprintf", "Fprintln", "Errorf", "Appendf"}
+		ts = []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
+	case "log":
+		names = []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}
+		ts = []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
+	case "encoding/json":
+		names = []string{"Marshal", "MarshalIndent"}
+		ts = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()}
+	default:
+		return
+	}
+	for _, n := range names {
+		s.m.mapped[syms[n]] = ts
+	}
+	s.m.Use(interp.Exports{".": {"MapTypes": reflect.ValueOf(s.m.mapped)}})
+}
+
+// load compiles emitted source and executes its declarations.
+func (s *Session) load(src string) (err error) {
+	if s.debug != nil {
+		fmt.Fprintln(s.debug, src)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = &CellError{Kind: KindInterpreter, Msg: fmt.Sprint("the interpreter failed: ", r)}
+		}
+	}()
+	p, err := s.m.Compile(src)
+	if err == nil {
+		_, err = s.m.Execute(p)
+	}
+	if err != nil {
+		return interpreterError(err)
+	}
+	return nil
+}
+
+var positionPrefix = regexp.MustCompile(`^(?:_\.go:)?(\d+):(\d+): `)
+
+// interpreterError reads the position out of an error of yaegi.
+func interpreterError(err error) *CellError {
+	m := err.Error()
+	ce := &CellError{Kind: KindInterpreter, Msg: m}
+	if x := positionPrefix.FindStringSubmatch(m); x != nil {
+		l, _ := strconv.Atoi(x[1])
+		ce.Msg = m[len(x[0]):]
+		if l > lineMul {
+			ce.Col, _ = strconv.Atoi(x[2])
+			ce.Cell, ce.Line = l/lineMul, l%lineMul
+		}
+	}
+	return ce
+}
+
+var traceLine = regexp.MustCompile(`(?m)^(?:_\.go:)?(\d+):(\d+): panic: main\.?([^\n]*)$`)
+
+// calls turns what yaegi printed of a panic into "f (cell[3]:2)", innermost first.
+func (m *machine) calls() []string {
+	var out []string
+	for _, x := range traceLine.FindAllStringSubmatch(m.trace.take(), -1) {
+		l, _ := strconv.Atoi(x[1])
+		if l < lineMul {
+			continue
+		}
+		fn := strings.TrimPrefix(strings.TrimSuffix(x[3], "(...)"), "main.")
+		fn, _, _ = strings.Cut(fn, sep)
+		if strings.HasPrefix(fn, "C_") {
+			fn = "cell"
+		}
+		e := fmt.Sprintf("%s (cell[%d]:%d)", strings.Replace(fn, "__", ".", 1), l/lineMul, l%lineMul)
+		if len(out) == 0 || out[len(out)-1] != e {
+			out = append(out, e)
+		}
+		if len(out) == 20 {
+			return append(out, "…")
+		}
+	}
+	return out
+}
