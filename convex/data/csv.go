@@ -170,11 +170,9 @@ func parseCSV(text []byte, opts *CSVOptions) (*Set, error) {
 	}
 
 	s := &Set{X: mat.NewDense(len(lines), d, x)}
-	if names != nil {
-		for i, name := range names {
-			if i != label {
-				s.FeatureNames = append(s.FeatureNames, name)
-			}
+	for i, name := range names {
+		if i != label {
+			s.FeatureNames = append(s.FeatureNames, name)
 		}
 	}
 	if label >= 0 {
@@ -243,16 +241,16 @@ func labelColumn(names []string, cols int, o *CSVOptions) (int, error) {
 	i, err := strconv.Atoi(o.Label)
 	if err != nil {
 		if names == nil {
-			return 0, fmt.Errorf("Label is %q but the file has no header: give the column's number, 0 to %d", o.Label, cols-1)
+			return 0, fmt.Errorf("label is %q but the file has no header: give the column's number, 0 to %d", o.Label, cols-1)
 		}
-		return 0, fmt.Errorf("Label is %q: the columns are %s", o.Label, abridge(strings.Join(names, ", ")))
+		return 0, fmt.Errorf("label is %q: the columns are %s", o.Label, abridge(strings.Join(names, ", ")))
 	}
 	at := i
 	if at < 0 {
 		at += cols
 	}
 	if at < 0 || at >= cols {
-		return 0, fmt.Errorf("Label is %d but there are %d columns: want 0 to %d, or -1 to -%d from the end", i, cols, cols-1, cols)
+		return 0, fmt.Errorf("label is %d but there are %d columns: want 0 to %d, or -1 to -%d from the end", i, cols, cols-1, cols)
 	}
 	return at, nil
 }

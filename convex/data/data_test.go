@@ -478,7 +478,7 @@ func TestReadCSVErrors(t *testing.T) {
 		{"a,y\n1e999,1\n", nil, `"1e999" is not finite`},
 		{"a,y\n1,inf\n", nil, `line 2: the target "inf" is not finite`},
 		{"a,y\n1,\"2\n", nil, "line 2"},
-		{"a,y\n1,2\n", &CSVOptions{Label: "z"}, `Label is "z": the columns are a, y`},
+		{"a,y\n1,2\n", &CSVOptions{Label: "z"}, `label is "z": the columns are a, y`},
 		{"1,2\n1,2\n", &CSVOptions{Label: "z"}, "has no header"},
 		{"a,y\n1,2\n", &CSVOptions{Label: "2"}, "there are 2 columns"},
 		{"a,y\n1,w\n", &CSVOptions{Regression: true}, `line 2: the target "w" is not a number`},
