@@ -7,20 +7,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes the command line and returns the exit code: 0, 1 when the work failed, 2
 // when the command line is wrong, 130 when the user interrupted.
-func run(args []string) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
 	var code exitCode
 	switch {
 	case err == nil:
@@ -28,7 +31,7 @@ func run(args []string) int {
 	case errors.As(err, &code):
 		return int(code) // the command has said what there is to say
 	}
-	fmt.Fprintln(os.Stderr, "gonvex:", strings.TrimPrefix(err.Error(), "gonvex: "))
+	fmt.Fprintln(stderr, "gonvex:", strings.TrimPrefix(err.Error(), "gonvex: "))
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/gonvex/gonvex/convex"
+)
+
+func newSolve() *cobra.Command {
+	var o solveOptions
+	cmd := &cobra.Command{
+		Use:   "solve PROBLEM.json",
+		Short: "Solve one problem file to a certified optimum",
+		Long: `Solve reads a problem file, trains its network and prints the objective, the lower bound
+that proves how good it is, the relative gap between them, and the status.
+
+The scope is "global" when every activation pattern the data allow was in the program,
+so that no network of this architecture is better than the bound; "restricted" when the
+patterns were sampled or given.
+
+Interrupt (Ctrl-C) or --time-limit ends the run with the best network so far and its true
+gap. The exit code is 0 when there is a result, 130 when it was interrupted, and 1 when
+the problem could not be run.`,
+		Example: `  gonvex solve problem.json
+  gonvex solve problem.json --beta 0.01 --json
+  gonvex solve problem.json --time-limit 30s -o network.json`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if cmd.Flags().Changed("beta") && (!(o.beta > 0) || math.IsInf(o.beta, 1)) {
+				return fmt.Errorf("--beta is %g: weight decay must be a positive number, such as 1e-3", o.beta)
+			}
+			return o.run(cmd.Context(), a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
+	f.Float64Var(&o.beta, "beta", 0, "weight decay, in place of the file's")
+	f.Float64Var(&o.settings.Tol, "tol", 1e-6, "relative gap to stop at")
+	f.DurationVar(&o.settings.TimeLimit, "time-limit", 0, "stop after this long, such as 30s or 5m")
+	f.StringVar(&o.settings.Solver, "solver", "", "one of "+strings.Join(convex.Solvers(), ", ")+" (default: the best that fits)")
+	f.StringVarP(&o.network, "output", "o", "", "write the network's weights to `FILE` as JSON")
+	return cmd
+}
+
+type solveOptions struct {
+	json     bool
+	beta     float64
+	network  string
+	settings convex.Settings
+}
+
+func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
+	problem, err := convex.ReadProblem(path)
+	if err != nil {
+		return err
+	}
+	if o.beta > 0 {
+		problem.Beta = o.beta
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program as usual
+
+	line := newStatusLine(stderr)
+	o.settings.Progress = func(p convex.Progress) {
+		line.set(fmt.Sprintf("iteration %d  objective %.8g  gap %.1e  neurons %d  %s",
+			p.Iter, p.Primal, p.Gap, p.Active, p.Elapsed.Round(100*time.Millisecond)))
+	}
+	solution, err := convex.Solve(ctx, problem, &o.settings)
+	line.set("")
+	if err != nil {
+		return err
+	}
+	result := newSolveResult(problem, solution)
+	if o.json {
+		err = result.writeJSON(stdout)
+	} else {
+		err = result.writeText(stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if o.network != "" {
+		if err := writeNetwork(o.network, solution.Network); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return exitCode(130)
+	}
+	return nil
+}
+
+// solveResult is what solve prints: the fields of the problem file format's description,
+// then what ran.
+type solveResult struct {
+	Objective     *float64 `json:"objective"`
+	LowerBound    *float64 `json:"lower_bound"`
+	Gap           *float64 `json:"gap"`
+	Infeasibility *float64 `json:"infeasibility"`
+	Status        string   `json:"status"`
+	Scope         string   `json:"scope"`
+	Neurons       int      `json:"neurons"`
+	Seconds       float64  `json:"seconds"`
+	Name          string   `json:"name,omitempty"`
+	Architecture  string   `json:"architecture"`
+	Loss          string   `json:"loss"`
+	Beta          float64  `json:"beta"`
+	Iterations    int      `json:"iterations"`
+	Solver        string   `json:"solver"`
+	Backend       string   `json:"backend"`
+}
+
+func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
+	r := solveResult{
+		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
+		Status: s.Status.String(), Scope: s.Scope.String(), Neurons: s.Network.Neurons(), Seconds: s.Elapsed.Seconds(),
+		Name: p.Name, Architecture: convex.ReLU{}.Name(), Loss: convex.Squared.Name, Beta: p.Beta,
+		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend,
+	}
+	if p.Arch != nil {
+		r.Architecture = p.Arch.Name()
+	}
+	if p.Loss.Name != "" {
+		r.Loss = p.Loss.Name
+	}
+	return r
+}
+
+// finite is nil for the numbers that JSON does not have: a bound that was never found is
+// minus infinity.
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func (r solveResult) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func (r solveResult) writeText(w io.Writer) error {
+	number := func(v *float64, format string) string {
+		if v == nil {
+			return "none"
+		}
+		return fmt.Sprintf(format, *v)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if r.Name != "" {
+		fmt.Fprintf(t, "problem\t%s\n", r.Name)
+	}
+	fmt.Fprintf(t, "network\t%s, %s loss, beta %g, %d neurons\n", r.Architecture, r.Loss, r.Beta, r.Neurons)
+	fmt.Fprintf(t, "objective\t%s\n", number(r.Objective, "%.10g"))
+	fmt.Fprintf(t, "lower bound\t%s\n", number(r.LowerBound, "%.10g"))
+	fmt.Fprintf(t, "gap\t%s\n", number(r.Gap, "%.2e"))
+	fmt.Fprintf(t, "infeasibility\t%s\n", number(r.Infeasibility, "%.1e"))
+	fmt.Fprintf(t, "status\t%s\n", r.Status)
+	fmt.Fprintf(t, "scope\t%s\n", r.Scope)
+	fmt.Fprintf(t, "time\t%.3g s, %d iterations of %s\n", r.Seconds, r.Iterations, r.Solver)
+	return t.Flush()
+}
+
+// writeNetwork writes the weights, one row a neuron. JSON keeps every digit of a float64.
+func writeNetwork(path string, net *convex.Network) error {
+	if net == nil {
+		return fmt.Errorf("-o %s: this program has no network behind it", path)
+	}
+	weights := map[string][][]float64{"hidden": rows(net.Hidden), "output": rows(net.Output)}
+	if net.Gates != nil {
+		weights["gates"] = rows(net.Gates)
+	}
+	for name, m := range net.Extra {
+		weights[name] = rows(m)
+	}
+	text, err := json.MarshalIndent(map[string]any{
+		"architecture": net.Arch, "inputs": net.Inputs, "outputs": net.Outputs, "weights": weights,
+	}, "", " ")
+	if err != nil {
+		return fmt.Errorf("-o %s: %w", path, err)
+	}
+	return renameio.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+func rows(m *mat.Dense) [][]float64 {
+	if m == nil || m.IsEmpty() {
+		return [][]float64{}
+	}
+	n, _ := m.Dims()
+	out := make([][]float64, n)
+	for i := range out {
+		out[i] = mat.Row(nil, i, m)
+	}
+	return out
+}
