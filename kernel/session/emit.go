@@ -276,7 +276,10 @@ func (em *emitter) constant(v constant.Value, ty types.Type, bare bool) string {
 // conversion there (conversions confuse yaegi's && and cost time).
 func (em *emitter) to(e ast.Expr, dst types.Type) string {
 	tv := em.info.Types[e]
-	if tv.Value == nil || dst == nil || types.IsInterface(dst) {
+	if dst != nil && types.IsInterface(dst) {
+		return em.boxed(e, dst)
+	}
+	if tv.Value == nil || dst == nil {
 		return em.expr(e)
 	}
 	b, ok := dst.Underlying().(*types.Basic)

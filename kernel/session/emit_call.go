@@ -43,6 +43,9 @@ func (em *emitter) call(e *ast.CallExpr) string {
 // conversion to an interface with methods goes through a parameter: yaegi
 // builds its wrapper there and not in a conversion.
 func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
+	if s, ok := em.keep(arg, ty); ok {
+		return s
+	}
 	if it, ok := ty.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
 		return em.asInterface(ty) + "(" + em.expr(arg) + ")"
 	}
@@ -54,6 +57,33 @@ func (em *emitter) asInterface(ty types.Type) string {
 	ts := em.typ(ty)
 	h := "H_to_" + mangle(ts)
 	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts))
+}
+
+// boxed writes an expression for a destination of interface type.
+func (em *emitter) boxed(e ast.Expr, dst types.Type) string {
+	if s, ok := em.keep(e, dst); ok {
+		return s
+	}
+	return em.expr(e)
+}
+
+// keep converts a struct of the session to an interface of a compiled package
+// and puts the struct itself in yaegi's wrapper, which holds its last field
+// only: assertions back to the struct, errors.As and == depend on it.
+func (em *emitter) keep(e ast.Expr, dst types.Type) (string, bool) {
+	n := namedOf(dst)
+	src := em.info.TypeOf(e)
+	it, ok := dst.Underlying().(*types.Interface)
+	if !ok || it.NumMethods() == 0 || n == nil || inMain(n.Obj()) || src == nil || isPointer(src) || sessionNamed(src) == nil {
+		return "", false
+	}
+	if _, ok := src.Underlying().(*types.Struct); !ok {
+		return "", false
+	}
+	ts, ss := em.typ(dst), em.typ(src)
+	h := "H_keep_" + mangle(ts, ss)
+	em.helper(h, fmt.Sprintf("func %s(x %s) %s { return R_.Keep(%s(x), x).(%s) }", h, ss, ts, em.asInterface(dst), ts))
+	return h + "(" + em.expr(e) + ")", true
 }
 
 // waiting replaces calls that block without looking at the cell's context, so
@@ -238,6 +268,14 @@ func (em *emitter) builtin(e *ast.CallExpr) string {
 			break
 		}
 		return "R_.Recover()"
+	case "panic": // an error of the session must still be one when it is recovered
+		errType := types.Universe.Lookup("error").Type()
+		if t := em.info.TypeOf(e.Args[0]); mentionsSession(t) && types.Implements(t, errType.Underlying().(*types.Interface)) {
+			if s, ok := em.keep(e.Args[0], errType); ok {
+				return "panic(" + s + ")"
+			}
+			return "panic(" + em.asInterface(errType) + "(" + em.expr(e.Args[0]) + "))"
+		}
 	case "print", "println": // yaegi's go to its own error stream
 		return "R_.P" + name[1:] + "(" + em.exprs(e.Args) + ")"
 	case "new":

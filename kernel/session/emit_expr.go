@@ -83,12 +83,15 @@ func (em *emitter) expr(e ast.Expr) string {
 // assertion looks through the wrapper that carries a session value inside an
 // interface of a compiled package.
 func (em *emitter) assertion(e *ast.TypeAssertExpr) string {
-	ts := em.typ(em.info.TypeOf(e.Type))
-	from, to := namedOf(em.info.TypeOf(e.X)), namedOf(em.info.TypeOf(e.Type))
-	if from != nil && from.Obj().Pkg() != nil && !inMain(from.Obj()) && to != nil && inMain(to.Obj()) {
-		return "R_.Unwrap(" + em.expr(e.X) + ").(" + ts + ")"
+	return em.assert(em.expr(e.X), em.info.TypeOf(e.X), em.info.TypeOf(e.Type))
+}
+
+func (em *emitter) assert(x string, from, to types.Type) string {
+	f, t := namedOf(from), namedOf(to)
+	if f != nil && f.Obj().Pkg() != nil && !inMain(f.Obj()) && t != nil && inMain(t.Obj()) {
+		x = "R_.Unwrap(" + x + ")"
 	}
-	return em.expr(e.X) + ".(" + ts + ")"
+	return x + ".(" + em.typ(to) + ")"
 }
 
 func (em *emitter) binary(e *ast.BinaryExpr) string {

@@ -175,7 +175,7 @@ func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
 
 // typeSwitch writes a type switch as assertions in order and a switch on the
 // number of the case that held: yaegi's own misses interface cases on values
-// of the session's types.
+// of the session's types, and the session's types behind error.
 func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	var subject ast.Expr
 	name := ""
@@ -186,15 +186,14 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	case *ast.ExprStmt:
 		subject = ast.Unparen(a.X).(*ast.TypeAssertExpr).X
 	}
-	interfaces := false
+	hard := false
 	for _, c := range x.Body.List {
 		for _, e := range c.(*ast.CaseClause).List {
-			if !em.info.Types[e].IsNil() && types.IsInterface(em.info.TypeOf(e)) {
-				interfaces = true
-			}
+			t := em.info.TypeOf(e)
+			hard = hard || !em.info.Types[e].IsNil() && (types.IsInterface(t) || mentionsSession(t))
 		}
 	}
-	if !interfaces {
+	if !hard {
 		s := em.at(x.Pos(), false) + "switch "
 		if x.Init != nil {
 			s += em.simple(x.Init) + "; "
@@ -223,6 +222,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	n := em.next()
 	v, k := fmt.Sprintf("ts_%d", n), fmt.Sprintf("tk_%d", n)
 	var pick, body strings.Builder
+	isNil := -1 // the case nil, or none
 	em.enter(false)
 	for i, c := range x.Body.List {
 		cc := c.(*ast.CaseClause)
@@ -232,16 +232,16 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 			bind = v
 		} else {
 			for _, e := range cc.List {
-				cond := "_, ok := " + v + ".(" + em.caseType(e) + "); ok"
 				if em.info.Types[e].IsNil() {
-					cond = v + " == nil"
+					isNil = i + 1
+					continue
 				}
-				fmt.Fprintf(&pick, "if %s == 0 {\nif %s { %s = %d }\n}\n", k, cond, k, i+1)
+				fmt.Fprintf(&pick, "if %s == 0 {\nif _, ok := %s; ok { %s = %d }\n}\n", k, em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(e)), k, i+1)
 			}
 			fmt.Fprintf(&body, "case %d:\n", i+1)
 			bind = v
 			if len(cc.List) == 1 && !em.info.Types[cc.List[0]].IsNil() {
-				bind = v + ".(" + em.caseType(cc.List[0]) + ")"
+				bind = em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(cc.List[0]))
 			}
 		}
 		if name != "" && name != "_" {
@@ -254,7 +254,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	if x.Init != nil {
 		init = em.simple(x.Init) + "\n"
 	}
-	return em.at(x.Pos(), true) + "{\n" + init + v + " := " + em.expr(subject) + "\n" + k + " := 0\n" + pick.String() + "switch " + k + " {\n" + body.String() + "}\n}\n"
+	return em.at(x.Pos(), true) + "{\n" + init + v + " := " + em.expr(subject) + "\n" + k + " := 0\n" + fmt.Sprintf("if %s == nil { %s = %d }\n", v, k, isNil) + pick.String() + "switch " + k + " {\n" + body.String() + "}\n}\n"
 }
 
 func (em *emitter) caseType(e ast.Expr) string {

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/traefik/yaegi/interp"
 )
 
 // Reflection sees the session's types as anonymous structs without methods
@@ -431,11 +432,45 @@ func typeName(v any) (string, bool) {
 	return "", false
 }
 
+// panicValue takes a panic value out of yaegi's representations of it.
+func panicValue(v any) any {
+	if p, ok := v.(interp.Panic); ok {
+		v = p.Value
+	}
+	rv, ok := v.(reflect.Value)
+	if !ok {
+		rv = reflect.ValueOf(v)
+	}
+	if rv, _ = plain(rv); rv.IsValid() && rv.CanInterface() {
+		return rv.Interface()
+	}
+	return v
+}
+
+// panicText is panicText with the session's own Error and String methods.
+func (r *rt) panicText(v any) string {
+	if p, ok := v.(interp.Panic); ok {
+		v = p.Value
+	}
+	rv, ok := v.(reflect.Value)
+	if !ok {
+		rv = reflect.ValueOf(v)
+	}
+	if inner, name := plain(rv); name != "" {
+		if t := r.dynamic(name); t != nil {
+			p := &printer{r: r, plus: true}
+			p.value(inner, t)
+			return p.b.String()
+		}
+	}
+	return panicText(v)
+}
+
 // panicText words a panic value as compiled Go would: yaegi's own checks
 // are package reflect's.
 func panicText(v any) string {
 	m := ""
-	switch x := v.(type) {
+	switch x := panicValue(v).(type) {
 	case error:
 		m = x.Error()
 	case fmt.Stringer:
@@ -459,6 +494,7 @@ func panicText(v any) string {
 
 // recovered is what recover returns for a panic value.
 func recovered(v any) any {
+	v = panicValue(v)
 	if s, ok := v.(string); ok {
 		if t := panicText(s); t != s {
 			return runtimeError(t)

@@ -9,8 +9,6 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
-
-	"github.com/traefik/yaegi/interp"
 )
 
 // grace is how long an interrupted cell may stay in a compiled call before
@@ -134,7 +132,7 @@ func (s *Session) ended(o outcome, cause *CellError) *CellError {
 		return cause
 	}
 	if o.panicked {
-		if e, ok := o.value.(exit); ok && e.code == 0 {
+		if e, ok := panicValue(o.value).(exit); ok && e.code == 0 {
 			return nil
 		}
 		return s.panicError(o.value, calls)
@@ -153,28 +151,12 @@ func (s *Session) ended(o outcome, cause *CellError) *CellError {
 // panicError words a panic and finds its place.
 func (s *Session) panicError(v any, calls []string) *CellError {
 	ce := &CellError{Kind: KindPanic, Trace: calls}
-	if p, ok := v.(interp.Panic); ok {
-		v = p.Value
-	}
-	if e, ok := v.(exit); ok {
+	if _, ok := panicValue(v).(exit); ok {
 		ce.Kind = KindExit
-		v = e
 	}
-	ce.Msg = panicText(unwrapPanic(v))
+	ce.Msg = s.rt.panicText(v)
 	if l := int(*s.m.line); l > 0 {
 		ce.Cell, ce.Line = l/lineMul, l%lineMul
 	}
 	return ce
-}
-
-// unwrapPanic takes a panic value out of yaegi's representation.
-func unwrapPanic(v any) any {
-	if _, ok := v.(error); ok {
-		return v
-	}
-	x, _ := plain(reflect.ValueOf(v))
-	if x.IsValid() && x.CanInterface() {
-		return x.Interface()
-	}
-	return v
 }

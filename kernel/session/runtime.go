@@ -66,7 +66,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Show": r.show, "ShowAny": func(id int, v any) { r.show(id, v) }, "Fmt": r.format, "Method": r.method, "Forget": r.forget,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "Unwrap": unwrap,
+		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue,
 		"WaitGroup": r.waitGroup, "Lock": r.lock,
 		"Print": r.print, "Println": r.println,
 		"Input": r.ask, "Password": r.askPassword,
@@ -377,6 +377,18 @@ func unwrap(e any) any {
 		return f.v
 	}
 	return e
+}
+
+// keepValue puts x in the wrapper w.
+func keepValue(w, x any) any {
+	v := reflect.ValueOf(w)
+	if v.Kind() != reflect.Struct || v.NumField() == 0 || v.Type().Field(0).Name != "IValue" || x == nil {
+		return w
+	}
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	c.Field(0).Set(reflect.ValueOf(x))
+	return c.Interface()
 }
 
 // equal compares two interface values as Go does, wrappers aside.
