@@ -197,7 +197,7 @@ func maximise(f func(float64) float64, limit float64) (best, value float64) {
 	}
 	x1, x2 := b-golden*(b-a), a+golden*(b-a)
 	f1, f2 := try(x1), try(x2)
-	for range 45 {
+	for range 60 {
 		if f1 < f2 {
 			a, x1, f1 = x1, x2, f2
 			x2 = a + golden*(b-a)

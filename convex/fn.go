@@ -32,7 +32,8 @@ func (f Fn) anyGrad() func(dst, x []float64) {
 // Loss makes the data term of a problem from its labels. The zero value means
 // Squared. A loss of one's own is convex.Loss{Name: "mine", New: ...}.
 type Loss struct {
-	Name string
+	Name  string
+	Delta float64 // parameter of the huber loss; 0 for losses without one
 	// New returns Σ_i loss(f_i, y_i) as a function of f, for labels y; an
 	// error says which labels are not in the domain.
 	New func(y []float64) (Fn, error)

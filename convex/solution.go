@@ -1,6 +1,11 @@
 package convex
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"gonum.org/v1/gonum/mat"
+)
 
 // Solution is the result of a solve, with its certificate.
 type Solution struct {
@@ -24,4 +29,41 @@ type Solution struct {
 	Network     *Network
 	Trace       []Progress
 	Program     *Program
+}
+
+// Predict returns the network's n×c predictions for the rows of X.
+func (s *Solution) Predict(X mat.Matrix) (*mat.Dense, error) {
+	if s == nil || s.Network == nil {
+		return nil, errors.New("convex: Predict: the solution has no network: its program was built without Decode")
+	}
+	return s.Network.Predict(X)
+}
+
+// TraceSeconds, TraceGap, TracePrimal and TraceLower are the columns of Trace,
+// to plot.
+func (s *Solution) TraceSeconds() []float64 {
+	return s.column(func(p Progress) float64 { return p.Elapsed.Seconds() })
+}
+
+// TraceGap is the relative gap of every report.
+func (s *Solution) TraceGap() []float64 {
+	return s.column(func(p Progress) float64 { return p.Gap })
+}
+
+// TracePrimal is the objective of every report.
+func (s *Solution) TracePrimal() []float64 {
+	return s.column(func(p Progress) float64 { return p.Primal })
+}
+
+// TraceLower is the lower bound of every report.
+func (s *Solution) TraceLower() []float64 {
+	return s.column(func(p Progress) float64 { return p.Lower })
+}
+
+func (s *Solution) column(f func(Progress) float64) []float64 {
+	out := make([]float64, len(s.Trace))
+	for i, p := range s.Trace {
+		out[i] = f(p)
+	}
+	return out
 }

@@ -1,0 +1,180 @@
+package convex
+
+import (
+	"fmt"
+	"html"
+	"math"
+	"strings"
+	"time"
+)
+
+// row is one line of a solution's card.
+type row struct{ name, value, note string }
+
+func (s *Solution) rows() []row {
+	scope := "optimal over the given patterns only; nothing is said about others"
+	if s.Scope == Global {
+		scope = "over all networks of this architecture"
+	}
+	rows := []row{
+		{"status", s.Status.String(), ""},
+		{"objective", number(s.Primal), "recomputed from the network"},
+		{"lower bound", number(s.Lower), "certified by duality"},
+		{"gap", fmt.Sprintf("%.1e", s.Gap), "relative"},
+		{"scope", s.Scope.String(), scope},
+	}
+	if s.Network == nil {
+		rows[1].note = "of the feasible point"
+	} else {
+		rows = append(rows, row{"neurons", fmt.Sprint(s.Network.Neurons()), ""})
+	}
+	if s.Program != nil && s.Program.Patterns != nil {
+		rows = append(rows, row{"patterns", fmt.Sprint(s.Program.Patterns.Len()), s.Program.Patterns.Source})
+	}
+	rows = append(rows,
+		row{"infeasibility", fmt.Sprintf("%.1e", s.Infeasibility), "largest relative cone violation"},
+		row{"time", seconds(s.Elapsed), fmt.Sprintf("%s, %d iterations", s.Solver, s.Iterations)},
+		row{"backend", s.Backend, ""},
+	)
+	return rows
+}
+
+func (s *Solution) title() string {
+	if s.Program == nil {
+		return "solution"
+	}
+	t := s.Program.Name
+	if p := s.Program; p.Problem.Arch != nil {
+		if t != p.Problem.Arch.Name() {
+			t += ": " + p.Problem.Arch.Name()
+		}
+		t += fmt.Sprintf(", %s loss, beta %g, %d samples", p.Loss.Name, p.Problem.Beta, p.Samples)
+	}
+	return t
+}
+
+// String is the solution's card as text.
+func (s *Solution) String() string {
+	if s == nil {
+		return "no solution"
+	}
+	var b strings.Builder
+	b.WriteString(s.title())
+	for _, r := range s.rows() {
+		if r.value == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "\n  %-14s%s", r.name, r.value)
+		if r.note != "" {
+			fmt.Fprintf(&b, " (%s)", r.note)
+		}
+	}
+	return b.String()
+}
+
+// HTML is the solution's card, with a picture of how the gap closed.
+func (s *Solution) HTML() string {
+	if s == nil {
+		return "no solution"
+	}
+	var b strings.Builder
+	b.WriteString(`<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start;font-size:90%">`)
+	fmt.Fprintf(&b, `<table style="margin:0"><caption style="text-align:left;font-weight:bold;padding-bottom:.3em">%s</caption><tbody>`, html.EscapeString(s.title()))
+	for _, r := range s.rows() {
+		if r.value == "" {
+			continue
+		}
+		value := html.EscapeString(r.value)
+		if r.name == "status" {
+			value = fmt.Sprintf(`<span style="color:%s;font-weight:bold">%s</span>`, s.Status.colour(), value)
+		}
+		note := ""
+		if r.note != "" {
+			note = fmt.Sprintf(` <span style="opacity:.65">%s</span>`, html.EscapeString(r.note))
+		}
+		fmt.Fprintf(&b, `<tr><th style="text-align:left;font-weight:normal;opacity:.75">%s</th><td style="text-align:left">%s%s</td></tr>`, r.name, value, note)
+	}
+	b.WriteString(`</tbody></table>`)
+	b.WriteString(traceSVG(s.Trace))
+	b.WriteString(`</div>`)
+	return b.String()
+}
+
+func (s Status) colour() string {
+	switch s {
+	case Optimal:
+		return "#2a7d2a"
+	case Almost, IterLimit, TimeLimit, Stopped:
+		return "#b36b00"
+	}
+	return "#b3261e"
+}
+
+// number shows ten significant digits, which is what a gap of 1e-10 can carry.
+func number(v float64) string {
+	if math.IsInf(v, -1) {
+		return "none"
+	}
+	return fmt.Sprintf("%.10g", v)
+}
+
+func seconds(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// traceSVG draws the relative gap, on a logarithmic axis, against time; "" when
+// fewer than two reports have a gap.
+func traceSVG(trace []Progress) string {
+	const (
+		w, h                     = 300.0, 150.0
+		left, right, top, bottom = 44.0, 8.0, 8.0, 22.0
+		most                     = 200 // points drawn
+	)
+	var xs, ys []float64
+	for _, p := range trace {
+		if p.Gap > 0 && !math.IsInf(p.Gap, 1) {
+			xs, ys = append(xs, p.Elapsed.Seconds()), append(ys, math.Log10(p.Gap))
+		}
+	}
+	if len(xs) < 2 {
+		return ""
+	}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, y := range ys {
+		lo, hi = math.Min(lo, math.Floor(y)), math.Max(hi, math.Ceil(y))
+	}
+	if hi == lo {
+		hi++
+	}
+	end := xs[len(xs)-1]
+	if end <= 0 {
+		end = 1e-9
+	}
+	X := func(x float64) float64 { return left + x/end*(w-left-right) }
+	Y := func(y float64) float64 { return top + (hi-y)/(hi-lo)*(h-top-bottom) }
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-label="relative gap against time"><g font-family="sans-serif" font-size="10" fill="currentColor">`, w, h, w, h)
+	step := math.Max(1, math.Ceil((hi-lo)/5))
+	for y := hi; y >= lo; y -= step {
+		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity=".15"/><text x="%g" y="%.1f" text-anchor="end">1e%g</text>`, left, w-right, Y(y), Y(y), left-5, Y(y)+3, y)
+	}
+	fmt.Fprintf(&b, `<text x="%g" y="%g">gap</text><text x="%g" y="%g">0</text><text x="%g" y="%g" text-anchor="end">%s</text></g>`,
+		left+4, top+10, left, h-6, w-right, h-6, seconds(trace[len(trace)-1].Elapsed))
+	b.WriteString(`<polyline fill="none" stroke="#1f77b4" stroke-width="1.5" points="`)
+	every := (len(xs) + most - 1) / most
+	for i := range xs {
+		if i%every == 0 || i == len(xs)-1 {
+			fmt.Fprintf(&b, "%.1f,%.1f ", X(xs[i]), Y(ys[i]))
+		}
+	}
+	b.WriteString(`"/></svg>`)
+	return b.String()
+}
