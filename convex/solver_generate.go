@@ -1,0 +1,591 @@
+package convex
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sort"
+	"time"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/mat"
+)
+
+// patternsOf sets bits (rows of pats) to 1[X u > 0] for every row u of us.
+func (m *maskedData) patternsOf(pats [][]uint64, us []float64) {
+	k := len(pats)
+	if k == 0 {
+		return
+	}
+	ug := blas64.General{Rows: k, Cols: m.d, Stride: m.d, Data: us}
+	parallel(m.n, gemmRows, func(from, to int) {
+		buf := getBlock(k * gemmRows)
+		defer blockPool.Put(buf)
+		for lo := from; lo < to; lo += gemmRows {
+			hi := min(lo+gemmRows, to)
+			blas64.Gemm(blas.NoTrans, blas.Trans, 1, ug, m.rows(lo, hi), 0,
+				blas64.General{Rows: k, Cols: hi - lo, Stride: gemmRows, Data: *buf})
+			for p, pat := range pats {
+				z := (*buf)[p*gemmRows:][:hi-lo]
+				for w := 0; w*64 < len(z); w++ {
+					var word uint64
+					for i, v := range z[w*64 : min(w*64+64, len(z))] {
+						if v > 0 {
+							word |= 1 << uint(i)
+						}
+					}
+					pat[lo>>6+w] = word
+				}
+			}
+		}
+	})
+}
+
+func newBits(k, n int) [][]uint64 {
+	w := (n + 63) / 64
+	all := make([]uint64, k*w)
+	out := make([][]uint64, k)
+	for i := range out {
+		out[i] = all[i*w : (i+1)*w : (i+1)*w]
+	}
+	return out
+}
+
+// ascend climbs phi_s(u) = s·theta'(Xu)_+ on the unit sphere from every row of
+// us (signs in sgn) by gradient steps whose length adapts per start; the
+// gradient of phi on a cell is s X'D_u theta, so one step of all starts is two
+// matrix products. It returns the values reached; us and pats are updated.
+//
+// This is the pricing of neurons outside the patterns at hand: a start with
+// phi > beta is a neuron that lowers the objective.
+func ascend(m *maskedData, us, sgn, theta []float64, pats [][]uint64, steps int) []float64 {
+	k, d := len(sgn), m.d
+	g, trial, tg := make([]float64, k*d), make([]float64, k*d), make([]float64, k*d)
+	tp := newBits(k, m.n)
+	phi, step := make([]float64, k), make([]float64, k)
+	value := func(u, g []float64, pats [][]uint64, phi []float64) {
+		m.patternsOf(pats, u)
+		m.adjoint(g, theta, pats)
+		for j := range phi {
+			if sgn[j] < 0 {
+				scale(-1, g[j*d:][:d])
+			}
+			phi[j] = dot(u[j*d:][:d], g[j*d:][:d])
+		}
+	}
+	for j := range phi {
+		u := us[j*d:][:d]
+		if nu := norm2(u); nu > 0 {
+			scale(1/nu, u)
+		}
+	}
+	value(us, g, pats, phi)
+	for j := range step {
+		step[j] = 10
+	}
+	tphi := make([]float64, k)
+	for it := 0; it < steps; it++ {
+		for j := range phi {
+			u, t, gj := us[j*d:][:d], trial[j*d:][:d], g[j*d:][:d]
+			gn := norm2(gj)
+			copy(t, u)
+			if gn > 0 {
+				axpy(step[j]/gn, gj, t)
+				if nt := norm2(t); nt > 0 {
+					scale(1/nt, t)
+				}
+			}
+		}
+		value(trial, tg, tp, tphi)
+		moved := false
+		for j := range phi {
+			if tphi[j] > phi[j]*(1+1e-12) {
+				moved = moved || tphi[j] > phi[j]*(1+1e-6)
+				phi[j] = tphi[j]
+				copy(us[j*d:][:d], trial[j*d:][:d])
+				copy(g[j*d:][:d], tg[j*d:][:d])
+				copy(pats[j], tp[j])
+				step[j] = math.Min(2*step[j], 10)
+			} else {
+				step[j] *= 0.3
+				moved = moved || step[j] > 1e-3
+			}
+		}
+		if !moved {
+			break
+		}
+	}
+	return phi
+}
+
+// reluDescent lowers the network objective
+//
+//	F(V) = L(Σ_j s_j (X v_j)_+) + beta Σ_j |v_j|
+//
+// itself by accelerated proximal gradient steps in which neurons change their
+// patterns freely. Every accepted step lowers F; it returns the last value.
+// It moves all neurons at once towards cells that a convex program over fixed
+// patterns cannot reach, and its result is a feasible point of that program
+// over the patterns it ends in.
+func reluDescent(m *maskedData, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
+	k, d := len(sgn), m.d
+	pats := newBits(k, m.n)
+	f, grad, signed := make([]float64, m.n), make([]float64, m.n), make([]float64, k*d)
+	// predict sets f and the patterns of w; value adds the penalty.
+	value := func(w []float64) float64 {
+		m.patternsOf(pats, w)
+		cost := 0.0
+		for j := range sgn {
+			wj := w[j*d:][:d]
+			cost += norm2(wj)
+			for i, x := range wj {
+				signed[j*d+i] = sgn[j] * x
+			}
+		}
+		m.forward(f, signed, pats)
+		return loss.Value(f) + beta*cost
+	}
+	prox := loss.anyGrad()
+	cur := value(v)
+	x, y, next, g := append([]float64(nil), v...), append([]float64(nil), v...), make([]float64, k*d), make([]float64, k*d)
+	// 1/L from the norm of the data: Gershgorin over neurons is far too
+	// careful, so start there and let successes lengthen the step.
+	tr := 0.0
+	for i := 0; i < m.n; i++ {
+		tr += dot(m.x.Data[i*m.x.Stride:][:d], m.x.Data[i*m.x.Stride:][:d])
+	}
+	t := 10 / (tr + 1e-300)
+	theta, fails := 1.0, 0
+	for it := 0; it < steps && !stop(); it++ {
+		value(y)
+		prox(grad, f)
+		m.adjoint(g, grad, pats)
+		for j := range sgn {
+			yj, nj, gj := y[j*d:][:d], next[j*d:][:d], g[j*d:][:d]
+			for i := range nj {
+				nj[i] = yj[i] - t*sgn[j]*gj[i]
+			}
+			if nn := norm2(nj); nn <= t*beta {
+				clear(nj)
+			} else {
+				scale(1-t*beta/nn, nj)
+			}
+		}
+		val := value(next)
+		if !(val < cur) {
+			if theta > 1 { // restart the momentum first
+				theta = 1
+				copy(y, x)
+				continue
+			}
+			t *= 0.5
+			if fails++; fails > 20 {
+				break
+			}
+			continue
+		}
+		fails = 0
+		small := cur-val < 1e-9*math.Abs(cur)
+		th := (1 + math.Sqrt(1+4*theta*theta)) / 2
+		mom := (theta - 1) / th
+		theta = th
+		for i := range y {
+			y[i] = next[i] + mom*(next[i]-x[i])
+		}
+		copy(x, next)
+		cur = val
+		t *= 1.05
+		if small {
+			break
+		}
+	}
+	copy(v, x)
+	return cur
+}
+
+// neuron is a unit of a two-layer network with its sign: s (x'v)_+.
+type neuron struct {
+	v    []float64
+	sign float64
+}
+
+// GeneratePatterns finds the activation patterns that matter for a ReLU
+// network when there are too many to enumerate: it solves the convex program
+// over a small set, prices neurons of any pattern against its dual point by
+// local ascent from many starts, adds the patterns of those that violate the
+// dual constraint, moves the neurons of the current network downhill in the
+// network objective itself to find the cells they head for, and repeats until
+// no start finds a violator. What comes back is those patterns, with a vector
+// of each as Gates, and a network over them that the final solve starts from.
+//
+// The optimum over them is not certified to be global: pricing is a search.
+func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
+	s = s.withDefaults()
+	n, d := X.Dims()
+	rng := rand.New(rand.NewPCG(seed, 0x6761746573))
+	data := &MaskedData{X: X, Signed: true}
+	mon := NewMonitor(ctx, "patterns", s)
+	g := &generator{
+		m: newMaskedData(X), loss: loss, beta: beta, rng: rng, mon: mon, data: data,
+		seen: map[string]int{},
+	}
+	_, _ = n, d
+	if err := g.run(ctx, s); err != nil {
+		return nil, err
+	}
+	return g.patterns(), nil
+}
+
+type generator struct {
+	m    *maskedData
+	data *MaskedData
+	loss Fn
+	beta float64
+	rng  *rand.Rand
+	mon  *Monitor
+
+	bits [][]uint64     // patterns kept
+	gate [][]float64    // a vector of each
+	idle []int          // rounds since each was of use
+	seen map[string]int // index of a pattern
+
+	net   []neuron
+	f     []float64
+	theta []float64
+	value float64
+	gram  []float64
+	cone  *coneData
+}
+
+func key(bits []uint64) string {
+	b := make([]byte, 0, len(bits)*8)
+	for _, w := range bits {
+		b = append(b, byte(w), byte(w>>8), byte(w>>16), byte(w>>24), byte(w>>32), byte(w>>40), byte(w>>48), byte(w>>56))
+	}
+	return string(b)
+}
+
+// add keeps a pattern (copied) and returns its index.
+func (g *generator) add(bits []uint64, u []float64) int {
+	k := key(bits)
+	if i, ok := g.seen[k]; ok {
+		g.idle[i] = 0
+		return i
+	}
+	g.seen[k] = len(g.bits)
+	g.bits = append(g.bits, append([]uint64(nil), bits...))
+	g.gate = append(g.gate, append([]float64(nil), u...))
+	g.idle = append(g.idle, 0)
+	return len(g.bits) - 1
+}
+
+func (g *generator) run(ctx context.Context, s *Settings) error {
+	n, d := g.m.n, g.m.d
+	g.cone = newConeData(g.data.X)
+	g.f, g.theta = make([]float64, n), make([]float64, n)
+	g.loss.anyGrad()(g.theta, g.f)
+	scale(-1, g.theta)
+	g.value = g.loss.Value(g.f)
+	deadline := time.Now().Add(60 * time.Second)
+	if dl, ok := ctx.Deadline(); ok {
+		deadline = time.Now().Add(time.Until(dl) / 2)
+	}
+	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
+	quiet := 0
+	tol := s.Tol
+	roundTol := 1e-2
+	for round := 0; round < 200 && !stop(); round++ {
+		worst, added := g.price(round)
+		est := math.Max(worst-1, 0)
+		if added == 0 || est < 0.1*tol {
+			if quiet++; quiet >= 3 {
+				break
+			}
+			if roundTol > tol {
+				roundTol = math.Max(tol, roundTol*0.03)
+			} else if added == 0 {
+				continue // other random starts
+			}
+		} else {
+			quiet = 0
+			roundTol = math.Max(tol, math.Min(1e-2, 0.1*est))
+		}
+		before := g.value
+		if err := g.convex(roundTol, stop); err != nil {
+			return err
+		}
+		mid := g.value
+		g.descend(100, stop)
+		if debugWS {
+			println("   round", round, "patterns", len(g.bits), "neurons", len(g.net), "worst", int(worst*1e6), "added", added, "F", int(before*1e6), int(mid*1e6), int(g.value*1e6), time.Since(g.mon.start).String())
+		}
+		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
+	}
+	_ = d
+	return nil
+}
+
+// price searches for neurons that violate the dual constraint at theta and
+// adds the patterns of the worst; worst is the largest dual norm found, over
+// beta.
+func (g *generator) price(round int) (worst float64, added int) {
+	d := g.m.d
+	starts := 128
+	var us, sgn []float64
+	push := func(u []float64, s float64) {
+		us = append(us, u...)
+		sgn = append(sgn, s)
+	}
+	u := make([]float64, d)
+	for j := 0; j < starts; j++ {
+		if j%4 == 3 { // a sample's own direction, which finds narrow cells
+			copy(u, g.data.X.RawRowView(g.rng.IntN(g.m.n)))
+			if g.rng.IntN(2) == 0 {
+				scale(-1, u)
+			}
+		} else {
+			for i := range u {
+				u[i] = g.rng.NormFloat64()
+			}
+		}
+		push(u, 1-2*float64(j%2))
+	}
+	// Around the neurons of the network, where cells next door may be better.
+	for _, nr := range g.net {
+		nv := norm2(nr.v)
+		for rep := 0; rep < 2; rep++ {
+			for i := range u {
+				u[i] = nr.v[i]/nv + 0.1*math.Pow(0.3, float64(rep+round%3))*g.rng.NormFloat64()/math.Sqrt(float64(d))
+			}
+			push(u, nr.sign)
+		}
+	}
+	pats := newBits(len(sgn), g.m.n)
+	phi := ascend(g.m, us, sgn, g.theta, pats, 40)
+	// From the best cells reached, and from those of the network, climb on
+	// exactly.
+	var cands []climber
+	seen := map[string]bool{}
+	start := func(bits []uint64, sign, value float64) {
+		k := key(bits)
+		if sign < 0 {
+			k += "-"
+		}
+		if !seen[k] {
+			seen[k] = true
+			cands = append(cands, climber{bits: append([]uint64(nil), bits...), sign: sign, norm: value})
+		}
+	}
+	for j, p := range phi {
+		if p > 0.7*g.beta {
+			start(pats[j], sgn[j], p)
+		}
+	}
+	sort.Slice(cands, func(a, b int) bool { return cands[a].norm > cands[b].norm })
+	if len(cands) > 96 {
+		cands = cands[:96]
+	}
+	own := newBits(len(g.net), g.m.n)
+	var all []float64
+	for _, nr := range g.net {
+		all = append(all, nr.v...)
+	}
+	g.m.patternsOf(own, all)
+	for j, nr := range g.net {
+		start(own[j], nr.sign, 0)
+	}
+	run := ssn{cone: g.cone}
+	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m, p, g.theta, g.beta) })
+	sort.Slice(cands, func(a, b int) bool { return cands[a].norm > cands[b].norm })
+	for _, c := range cands {
+		worst = math.Max(worst, c.norm/g.beta)
+		if c.norm <= g.beta*(1+1e-9) || added >= 100 {
+			break
+		}
+		before := len(g.bits)
+		g.add(c.bits, c.u)
+		if len(g.bits) > before {
+			added++
+		}
+	}
+	return worst, added
+}
+
+// climber is a cell on its way to a local maximum of the dual norm over cells.
+type climber struct {
+	bits []uint64
+	sign float64
+	norm float64   // |Proj_K(s X'D theta)|
+	u    []float64 // the projection
+}
+
+// climb moves to neighbouring cells while the dual norm grows. With
+// v = Proj_K(z), z = s X'D theta, and multipliers a_i of the rows x_i v = 0, the
+// function s·theta'(Xv)_+ has a kink at row i. If s·theta_i > 0 the kink is
+// convex and no maximum; if it is negative v is a maximum across the row only
+// when a_i <= |theta_i| |x_i|. Rows that fail are flipped, all at once, and the
+// cell on their other side, which v also belongs to, is taken up from there.
+func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta float64) {
+	d := m.d
+	z := make([]float64, d)
+	m.adjointGemm(z, theta, [][]uint64{c.bits})
+	scale(c.sign, z)
+	if norm2(z) <= 0.5*beta {
+		c.u = z
+		c.norm = 0
+		return
+	}
+	v := make([]float64, d)
+	if _, err := p.project(v, z, c.bits, nil, 1e-10, 0.3*beta); err != nil {
+		return
+	}
+	c.u, c.norm = append([]float64(nil), v...), norm2(v)
+	bits := append([]uint64(nil), c.bits...)
+	for range 40 {
+		var flip, warm []int
+		for j, i := range p.idx {
+			t := c.sign * theta[i]
+			if p.a[j] > 0 && (t > 0 || p.a[j]*p.c.inv[i] > -t*(1+1e-9)) {
+				flip = append(flip, i)
+			}
+			warm = append(warm, i)
+		}
+		if len(flip) == 0 || c.norm <= 0.3*beta {
+			return
+		}
+		for _, i := range flip {
+			t := c.sign * theta[i]
+			if bits[i>>6]>>(uint(i)&63)&1 != 0 {
+				t = -t
+			}
+			bits[i>>6] ^= 1 << (uint(i) & 63)
+			axpy(t, p.c.row(i), z)
+		}
+		if _, err := p.project(v, z, bits, warm, 1e-10, 0); err != nil {
+			return
+		}
+		nv := norm2(v)
+		if !(nv > c.norm*(1+1e-10)) {
+			return
+		}
+		c.norm = nv
+		copy(c.u, v)
+		copy(c.bits, bits)
+	}
+}
+
+// convex solves the program over the kept patterns from the current network.
+func (g *generator) convex(tol float64, stop func() bool) error {
+	s := &Settings{}
+	r := newWorkingSetRun(g.data, g.loss, true, nil)
+	_ = s
+	r.cone, r.ssn.cone = g.cone, g.cone
+	r.ssn.gram = g.gram
+	r.signed = true
+	r.beta = func(int) float64 { return g.beta }
+	at := make([]int, len(g.net))
+	pats := newBits(len(g.net), g.m.n)
+	all := make([]float64, 0, len(g.net)*g.m.d)
+	for _, nr := range g.net {
+		all = append(all, nr.v...)
+	}
+	g.m.patternsOf(pats, all)
+	for j, nr := range g.net {
+		at[j] = g.add(pats[j], nr.v)
+	}
+	r.bits = g.bits
+	for j, nr := range g.net {
+		id := 2 * at[j]
+		if nr.sign < 0 {
+			id++
+		}
+		axpy(1, nr.v, r.group(id).v) // neurons of one cell and sign add up
+	}
+	if _, err := r.solve(tol, func() (Status, bool) { return Stopped, stop() }); err != nil {
+		return err
+	}
+	g.gram = r.ssn.gram
+	if r.best.primal <= g.value {
+		g.net = g.net[:0]
+		for _, gr := range r.best.groups {
+			g.net = append(g.net, neuron{append([]float64(nil), gr.v...), gr.sign})
+			g.idle[gr.id/2] = 0
+		}
+		g.value = r.best.primal
+	}
+	copy(g.theta, r.best.theta)
+	g.forget(r)
+	return nil
+}
+
+// forget drops patterns that were of no use for several rounds.
+func (g *generator) forget(r *workingSetRun) {
+	used := map[int]bool{}
+	for _, w := range r.work {
+		used[w.id/2] = true
+	}
+	bits, gate, idle := g.bits, g.gate, g.idle
+	g.bits, g.gate, g.idle = nil, nil, nil
+	g.seen = map[string]int{}
+	for i := range bits {
+		if !used[i] {
+			idle[i]++
+		}
+		if idle[i] < 4 {
+			j := g.add(bits[i], gate[i])
+			g.idle[j] = idle[i]
+		}
+	}
+}
+
+// descend moves the network downhill and keeps the patterns it passes into.
+func (g *generator) descend(steps int, stop func() bool) {
+	d := g.m.d
+	var v, sgn []float64
+	for _, nr := range g.net {
+		v = append(v, nr.v...)
+		sgn = append(sgn, nr.sign)
+	}
+	if len(sgn) == 0 {
+		return
+	}
+	val := reluDescent(g.m, g.loss, g.beta, v, sgn, steps, stop)
+	if !(val < g.value) {
+		return
+	}
+	g.value = val
+	g.net = g.net[:0]
+	for j, s := range sgn {
+		if w := v[j*d:][:d]; norm2(w) > 0 {
+			g.net = append(g.net, neuron{append([]float64(nil), w...), s})
+		}
+	}
+	// theta of the new network
+	pats := newBits(len(g.net), g.m.n)
+	var all, signed []float64
+	for _, nr := range g.net {
+		all = append(all, nr.v...)
+		for _, x := range nr.v {
+			signed = append(signed, nr.sign*x)
+		}
+	}
+	g.m.patternsOf(pats, all)
+	g.m.forward(g.f, signed, pats)
+	g.loss.anyGrad()(g.theta, g.f)
+	scale(-1, g.theta)
+	for j, nr := range g.net {
+		g.add(pats[j], nr.v)
+	}
+}
+
+func (g *generator) patterns() *Patterns {
+	p := newPatterns(len(g.bits), g.m.n)
+	p.Source = "generated"
+	p.Gates = mat.NewDense(max(len(g.bits), 1), g.m.d, nil)
+	for i, b := range g.bits {
+		copy(p.bits[i*p.words:], b)
+		p.Gates.SetRow(i, g.gate[i])
+	}
+	return p
+}
