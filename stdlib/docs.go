@@ -19,18 +19,17 @@ var (
 )
 
 // DocOf is the documentation of a symbol of the package at path: "Printf" is a function, constant,
-// variable or type, "Dense.Mul" a method or a field of a struct type, "" the package itself.
+// variable or type, "Dense.Mul" a method or a field of a struct type, "" the package itself. A
+// promoted method is documented with the type that declares it, or, where that one is not exported,
+// with the type that has it. The path "builtin" has the predeclared names.
 func DocOf(path, symbol string) (Doc, bool) {
 	docsMu.Lock()
 	defer docsMu.Unlock()
 	d, ok := docs[path]
 	if !ok {
-		if _, ok := Lookup(path); !ok {
-			return Doc{}, false
-		}
 		data, err := packed("doc/" + path)
-		if err != nil || json.Unmarshal(data, &d) != nil {
-			return Doc{}, false // without its documentation a symbol is still usable
+		if err != nil || data == nil || json.Unmarshal(data, &d) != nil {
+			return Doc{}, false // no such package; or no documentation, and all is usable without
 		}
 		docs[path] = d
 	}

@@ -23,7 +23,7 @@ var packs = sync.OnceValues(func() (map[string]*zip.File, error) {
 	return m, nil
 })
 
-// member reads a member of the packs; nil with no error when there is none.
+// packed reads a member of the packs; nil with no error when there is none.
 func packed(name string) ([]byte, error) {
 	m, err := packs()
 	if err != nil || m[name] == nil {

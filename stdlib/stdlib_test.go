@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// sample holds packages of different kinds: interfaces, constants, generics, cgo, many types.
+// sample holds packages of different kinds and sizes.
 var sample = []string{
 	"fmt", "errors", "io", "math", "math/big", "math/rand/v2", "net/http", "os", "os/exec", "os/user",
 	"slices", "sort", "strings", "sync/atomic", "time", "unique",
@@ -305,6 +305,9 @@ func TestDocs(t *testing.T) {
 		{"time", "Second", "const Second Duration = 1000000000", "Common durations"},
 		{"net/http", "Server.Addr", "field Addr string", "Addr optionally specifies"},
 		{"slices", "Sort", "func Sort[S ~[]E, E cmp.Ordered](x S)", "Sort sorts a slice"},
+		{"builtin", "append", "func append(slice []Type, elems ...Type) []Type", "appends elements to the end"},
+		{"builtin", "float64", "type float64 float64", "IEEE 754 64-bit"},
+		{"builtin", "true", "const true = true", "two untyped boolean values"},
 		{"os/user", "Current", "func Current() (*User, error)", "Current returns the current user"},
 	} {
 		d, ok := DocOf(c.path, c.symbol)
@@ -319,36 +322,52 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// Every exported symbol of the samples has a signature.
+// Every exported symbol and every method it can be asked for has documentation, under the type that
+// declares it or the one that embeds that.
 func TestDocsAreWhole(t *testing.T) {
 	imp := Importer(token.NewFileSet())
-	for _, path := range sample {
+	for _, path := range Paths() {
 		p, err := imp.Import(path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if _, ok := DocOf(path, ""); !ok {
+			t.Errorf("%s has no documentation", path)
 		}
 		for _, name := range p.Scope().Names() {
 			o := p.Scope().Lookup(name)
 			if !o.Exported() {
 				continue
 			}
-			if _, ok := DocOf(path, name); !ok {
+			if d, ok := DocOf(path, name); !ok || d.Signature == "" {
 				t.Errorf("%s.%s has no documentation", path, name)
 			}
-			n, ok := o.Type().(*types.Named)
-			if _, isType := o.(*types.TypeName); !isType || !ok {
+			if _, isType := o.(*types.TypeName); !isType {
 				continue
 			}
-			for m := range n.Methods() {
-				if !m.Exported() {
-					continue
-				}
-				if _, ok := DocOf(path, name+"."+m.Name()); !ok {
-					t.Errorf("%s.%s.%s has no documentation", path, name, m.Name())
+			for m := range types.NewMethodSet(types.NewPointer(o.Type())).Methods() {
+				if f := m.Obj(); f.Exported() && f.Pkg() != nil && !hasDoc(path, name, f.(*types.Func)) {
+					t.Errorf("%s.%s.%s has no documentation", path, name, f.Name())
 				}
 			}
 		}
 	}
+}
+
+func hasDoc(path, typ string, f *types.Func) bool {
+	if _, ok := DocOf(path, typ+"."+f.Name()); ok {
+		return true
+	}
+	recv := f.Signature().Recv().Type()
+	if p, ok := recv.(*types.Pointer); ok {
+		recv = p.Elem()
+	}
+	n, ok := recv.(*types.Named)
+	if !ok {
+		return false
+	}
+	_, ok = DocOf(f.Pkg().Path(), n.Obj().Name()+"."+f.Name())
+	return ok
 }
 
 func BenchmarkImport(b *testing.B) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/constant"
@@ -15,8 +16,9 @@ import (
 )
 
 // docs collects the documentation of a package from its source: symbol to signature and text. The
-// symbol is "" for the package itself, F, T, T.Method, T.Field.
-func docs(p *loaded) (map[string][2]string, error) {
+// symbol is "" for the package itself, F, T, T.Method, T.Field. The scope is the
+// package's.
+func docs(p *listed, scope *types.Scope) (map[string][2]string, error) {
 	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range append(append([]string{}, p.GoFiles...), p.CgoFiles...) {
@@ -26,11 +28,15 @@ func docs(p *loaded) (map[string][2]string, error) {
 		}
 		files = append(files, f)
 	}
-	d, err := doc.NewFromFiles(fset, files, p.ImportPath)
+	var mode doc.Mode
+	if scope == types.Universe {
+		mode = doc.AllDecls // predeclared names begin with small letters
+	}
+	d, err := doc.NewFromFiles(fset, files, p.ImportPath, mode)
 	if err != nil {
 		return nil, err
 	}
-	c := docCollector{fset, p.types, map[string][2]string{}}
+	c := docCollector{fset, scope, map[string][2]string{}}
 	c.set("", "package "+d.Name, d.Doc)
 	c.funcs("", d.Funcs)
 	c.values(d.Consts)
@@ -52,10 +58,28 @@ func docs(p *loaded) (map[string][2]string, error) {
 	return c.docs, nil
 }
 
+// builtinDocs is the documentation of the predeclared names, as the packs have it. Go keeps it in a
+// package that exists for that alone.
+func builtinDocs(root string) ([]byte, error) {
+	out, err := goOutput(root, "list", "-json=ImportPath,Dir,GoFiles", "builtin")
+	if err != nil {
+		return nil, err
+	}
+	var l listed
+	if err := json.Unmarshal(out, &l); err != nil {
+		return nil, fmt.Errorf("go list builtin: %w", err)
+	}
+	d, err := docs(&l, types.Universe)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(d)
+}
+
 type docCollector struct {
-	fset *token.FileSet
-	pkg  *types.Package
-	docs map[string][2]string
+	fset  *token.FileSet
+	scope *types.Scope
+	docs  map[string][2]string
 }
 
 func (c *docCollector) set(symbol, signature, text string) {
@@ -90,7 +114,7 @@ func (c *docCollector) values(vs []*doc.Value) {
 				text = strings.TrimSpace(text + "\n\n" + v.Doc)
 			}
 			for _, n := range s.Names {
-				if o := c.pkg.Scope().Lookup(n.Name); o != nil && n.IsExported() {
+				if o := c.scope.Lookup(n.Name); o != nil && (n.IsExported() || c.scope == types.Universe) {
 					c.set(n.Name, c.valueSignature(o), text)
 				}
 			}
@@ -99,7 +123,7 @@ func (c *docCollector) values(vs []*doc.Value) {
 }
 
 func (c *docCollector) valueSignature(o types.Object) string {
-	typ := types.TypeString(o.Type(), types.RelativeTo(c.pkg))
+	typ := types.TypeString(o.Type(), types.RelativeTo(o.Pkg()))
 	if o, ok := o.(*types.Const); ok {
 		val := o.Val().ExactString()
 		if o.Val().Kind() == constant.Float {

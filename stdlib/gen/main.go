@@ -162,17 +162,20 @@ func generate(root string, sec *section) (*output, error) {
 			return nil, fmt.Errorf("%s: %w", p.ImportPath, err)
 		}
 		members["export/"+p.ImportPath] = export.Bytes()
-		d, err := docs(p)
+		d, err := docs(&p.listed, p.types.Scope())
 		if err != nil {
 			return nil, fmt.Errorf("%s: documentation: %w", p.ImportPath, err)
 		}
-		js, err := json.Marshal(d)
-		if err != nil {
+		if members["doc/"+p.ImportPath], err = json.Marshal(d); err != nil {
 			return nil, err
 		}
-		members["doc/"+p.ImportPath] = js
 	}
 	index.WriteString("\t},\n}\n")
+	if sec.name == "std" {
+		if members["doc/builtin"], err = builtinDocs(root); err != nil {
+			return nil, err
+		}
+	}
 	if files["group.go"], err = format.Source(index.Bytes()); err != nil {
 		return nil, err
 	}
