@@ -22,7 +22,7 @@ func ExampleNamed() {
 	// math/rand/v2
 	// gonum.org/v1/gonum/mat
 	// gonum.org/v1/plot/plotter
-	// [math/rand/v2 golang.org/x/exp/rand crypto/rand math/rand]
+	// [math/rand/v2 crypto/rand math/rand golang.org/x/exp/rand]
 }
 
 func ExampleDocOf() {

@@ -55,7 +55,7 @@ import (
 type Package = table.Package
 
 // groups in the order in which they are preferred.
-var groups = []*table.Group{&own.Group, &gonum.Group, &std.Group}
+var groups = []*table.Group{&own.Group, &std.Group, &gonum.Group}
 
 // member is a package and the group it is in.
 type member struct {

@@ -370,8 +370,19 @@ func hasDoc(path, typ string, f *types.Func) bool {
 	return ok
 }
 
+// The packs and the interpreter's tables are a small part of the binary, which is to stay under 60 MB.
+func TestPackSize(t *testing.T) {
+	total := 0
+	for _, g := range groups {
+		total += len(g.Pack)
+	}
+	if total > 4<<20 {
+		t.Errorf("the packs have %d bytes; more than 4 MB: does a listed package bring in too much?", total)
+	}
+}
+
 func BenchmarkImport(b *testing.B) {
-	for _, path := range []string{"fmt", "gonum.org/v1/gonum/mat", "gonum.org/v1/plot", "net/http"} {
+	for _, path := range []string{"fmt", "github.com/gonvex/gonvex/convex", "gonum.org/v1/gonum/mat", "gonum.org/v1/plot", "net/http"} {
 		b.Run(path, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := Importer(token.NewFileSet()).Import(path); err != nil {
