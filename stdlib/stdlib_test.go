@@ -413,3 +413,43 @@ func BenchmarkSymbols(b *testing.B) {
 		})
 	}
 }
+
+// A cell can use all that our own packages export: nothing in them is generic or needs iterators.
+func TestOwnPackagesSuitCells(t *testing.T) {
+	imp := Importer(token.NewFileSet())
+	for _, path := range Paths() {
+		if index()[path].group.Name != "own" {
+			continue
+		}
+		p, err := imp.Import(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(o types.Object, where string) {
+			f, isFunc := o.(*types.Func)
+			if !o.Exported() || !isFunc {
+				return
+			}
+			if f.Signature().TypeParams().Len() > 0 {
+				t.Errorf("%s.%s%s is generic", path, where, o.Name())
+			}
+			if strings.Contains(f.Signature().String(), "iter.Seq") {
+				t.Errorf("%s.%s%s has an iterator", path, where, o.Name())
+			}
+		}
+		for _, name := range p.Scope().Names() {
+			o := p.Scope().Lookup(name)
+			check(o, "")
+			tn, isType := o.(*types.TypeName)
+			if !isType || !o.Exported() {
+				continue
+			}
+			if generic(tn) {
+				t.Errorf("%s.%s is generic", path, name)
+			}
+			for m := range types.NewMethodSet(types.NewPointer(o.Type())).Methods() {
+				check(m.Obj(), name+".")
+			}
+		}
+	}
+}
