@@ -83,7 +83,8 @@ func (p *Problem) check() (*checked, error) {
 	}
 	if p.Patterns != nil {
 		rows := t.n * max(1, len(p.Patches))
-		if p.Patterns.Len() == 0 || p.Patterns.Samples() != rows {
+		none := p.Patterns.Len() == 0 && !p.Patterns.Complete // data of zeros have no pattern at all
+		if none || p.Patterns.Samples() != rows {
 			return nil, fmt.Errorf("convex: patterns are %d×%d but the data have %d rows: want P×%d, one pattern a row", p.Patterns.Len(), p.Patterns.Samples(), rows, rows)
 		}
 	}
@@ -97,7 +98,7 @@ func (p *Problem) check() (*checked, error) {
 func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings) (*Patterns, error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
-		if given.Len() == 0 {
+		if given.Len() == 0 && !given.Complete {
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		if !given.Complete {
