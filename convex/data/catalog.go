@@ -211,6 +211,8 @@ var catalog = map[string]func() (*Set, error){
 	"digits":             func() (*Set, error) { return Digits(), nil },
 	"iris":               func() (*Set, error) { return Iris(), nil },
 	"wine":               func() (*Set, error) { return Wine(), nil },
+	"cifar10":            func() (*Set, error) { return cifarPart(nil, "train") },
+	"cifar10_test":       func() (*Set, error) { return cifarPart(nil, "test") },
 	"fashion_mnist":      func() (*Set, error) { return fashionMNIST.part("train", nil) },
 	"fashion_mnist_test": func() (*Set, error) { return fashionMNIST.part("t10k", nil) },
 	"mnist":              func() (*Set, error) { return mnist.part("train", nil) },
@@ -236,22 +238,40 @@ func Load(name string) (*Set, error) {
 	return load()
 }
 
-// Open reads a data file, whatever its name, by what is in it: CSV, or IDX (with
-// the labels beside it, if the files are named as MNIST's are), each plain or
-// compressed with gzip. The readers of one format, such as ReadCSV, take
-// options.
+// Open reads a data file, whatever its name, by what is in it: CSV, LIBSVM text,
+// IDX (with the labels beside it, if the files are named as MNIST's are),
+// NumPy's NPY (samples only) and NPZ (arrays X and y), or CIFAR-10's binary
+// records; plain or compressed with gzip. The readers of one format, such as
+// ReadCSV, take options.
 func Open(path string) (*Set, error) {
 	f, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
+	b := f.bytes
 	switch {
-	case len(f.bytes) == 0:
+	case len(b) == 0:
 		return nil, f.in(errors.New("the file is empty"))
-	case isIDX(f.bytes):
+	case bytes.HasPrefix(b, []byte(npyMagic)):
+		X, shape, err := parseNPY(b)
+		if err != nil {
+			return nil, f.in(err)
+		}
+		s := &Set{Name: path, X: X, Source: path, SHA256: f.sha256}
+		if len(shape) == 3 {
+			s.Shape = shape[1:]
+		}
+		return s, nil
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return setFromNPZ(f, "", "")
+	case isCIFAR(b):
+		return openCIFAR(f)
+	case isIDX(b):
 		return openIDX(f)
-	case bytes.IndexByte(f.bytes[:min(len(f.bytes), 4096)], 0) >= 0:
-		return nil, f.in(fmt.Errorf("the format is not known: it starts with % x; want CSV or IDX, plain or gzip", f.bytes[:min(8, len(f.bytes))]))
+	case bytes.IndexByte(b[:min(len(b), 4096)], 0) >= 0:
+		return nil, f.in(fmt.Errorf("the format is not known: it starts with % x; want CSV, LIBSVM, IDX, NPY, NPZ or CIFAR-10 binary", b[:min(8, len(b))]))
+	case isLIBSVM(b):
+		return setFromLIBSVM(f)
 	}
 	return setFromCSV(f, nil)
 }

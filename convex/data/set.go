@@ -2,9 +2,9 @@
 //
 // A Set is samples, targets and where they come from. Digits, BreastCancer,
 // Diabetes, Iris and Wine are built in; FashionMNIST reads the files of
-// Debian's package; Open reads a file by what is in it (CSV, IDX, NPY, NPZ,
-// LIBSVM, CIFAR-10), and Spiral, Moons and the other generators make data from
-// a seed. The X and Y of a Set go into a convex.Problem as they are: nothing
+// Debian's package, MNIST and CIFAR10 those of the user; Open reads a file by
+// what is in it (CSV, LIBSVM, IDX, NPY, NPZ, CIFAR-10), and Spiral, Moons and
+// the other generators make data from a seed. The X and Y of a Set go into a convex.Problem as they are: nothing
 // is scaled or shuffled unasked.
 package data
 
