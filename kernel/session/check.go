@@ -160,6 +160,10 @@ func newInfo() *types.Info {
 
 // typecheck runs go/types; unused names and missing bodies are no errors.
 func (s *Session) typecheck(f *ast.File) (*types.Package, *types.Info, []types.Error) {
+	return s.typecheckIn(s.fset, f)
+}
+
+func (s *Session) typecheckIn(fset *token.FileSet, f *ast.File) (*types.Package, *types.Info, []types.Error) {
 	var errs []types.Error
 	info := newInfo()
 	conf := types.Config{
@@ -181,7 +185,7 @@ func (s *Session) typecheck(f *ast.File) (*types.Package, *types.Info, []types.E
 		},
 	}
 	pkg := types.NewPackage(mainPath, mainPath)
-	types.NewChecker(&conf, s.fset, pkg, info).Files([]*ast.File{f})
+	types.NewChecker(&conf, fset, pkg, info).Files([]*ast.File{f})
 	return pkg, info, errs
 }
 

@@ -12,12 +12,7 @@ import (
 // emit writes what the cell changed and its statements, and loads it.
 func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 	em := t.emitter(info)
-	var dirty []*decl
-	for _, k := range t.w.keys() {
-		if d := t.w.decls[k]; d.dirty {
-			dirty = append(dirty, d)
-		}
-	}
+	dirty := t.w.sorted(func(d *decl) bool { return d.dirty })
 	for _, d := range dirty { // names first: declarations mention each other
 		switch {
 		case d.kind == declMethod:
@@ -105,15 +100,11 @@ func (em *emitter) spelledRefs(ty types.Type) map[string]bool {
 // dynamic dispatch.
 func (em *emitter) bridges() {
 	t := em.t
-	for _, k := range t.w.keys() {
-		d := t.w.decls[k]
-		if d.kind != declMethod {
-			continue
-		}
+	for _, d := range t.w.sorted(func(d *decl) bool {
 		td := t.w.decls[d.recv]
-		if td == nil || td.generic || !d.dirty && !td.dirty {
-			continue
-		}
+		return d.kind == declMethod && td != nil && !td.generic && (d.dirty || td.dirty)
+	}) {
+		td := t.w.decls[d.recv]
 		m, ok := em.info.Defs[d.fn.Name].(*types.Func)
 		if !ok {
 			continue

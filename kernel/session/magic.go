@@ -13,3 +13,5 @@ func isMagic(code string) bool {
 func (s *Session) magic(ctx context.Context, code string, res *Result) (*Result, error) {
 	return res, s.finish(&CellError{Kind: KindSyntax, Msg: "no such magic"}, s.world.Load())
 }
+
+func (c *completer) magics(text string) {}

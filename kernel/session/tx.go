@@ -281,26 +281,26 @@ func (t *tx) markDirty(changed map[string]bool) {
 	if len(changed) == 0 {
 		return
 	}
+	affected := func(d *decl) bool {
+		if d.dirty || d.predeclared || changed[d.key] && (d.kind == declVar || d.kind == declConst) {
+			return false
+		}
+		for r := range d.refs {
+			if changed[r] {
+				return true
+			}
+		}
+		return false
+	}
 	for again := true; again; {
 		again = false
-		for _, k := range t.w.keys() {
-			d := t.w.decls[k]
-			if d.dirty || changed[k] && (d.kind == declVar || d.kind == declConst) {
-				continue
-			}
-			hit := false
-			for r := range d.refs {
-				hit = hit || changed[r]
-			}
-			if !hit || d.predeclared {
-				continue
-			}
+		for _, d := range t.w.sorted(affected) {
 			again = true
-			changed[k] = true
+			changed[d.key] = true
 			switch {
-			case d.kind == declVar && !t.newNames[k]:
-				delete(t.w.decls, k)
-				t.warnf("variable %s was dropped: its type %s was redefined", k, shortType(d.typ))
+			case d.kind == declVar && !t.newNames[d.key]:
+				delete(t.w.decls, d.key)
+				t.warnf("variable %s was dropped: its type %s was redefined", d.key, shortType(d.typ))
 			case d.kind != declVar && d.kind != declConst:
 				t.touch(d)
 			}

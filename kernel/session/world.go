@@ -73,7 +73,17 @@ func (w *world) clone() *world {
 	return &world{maps.Clone(w.decls), maps.Clone(w.imports)}
 }
 
-func (w *world) keys() []string { return slices.Sorted(maps.Keys(w.decls)) }
+// sorted lists the declarations that want holds for, in the order of their keys.
+func (w *world) sorted(want func(*decl) bool) []*decl {
+	var ds []*decl
+	for _, d := range w.decls {
+		if want(d) {
+			ds = append(ds, d)
+		}
+	}
+	slices.SortFunc(ds, func(a, b *decl) int { return strings.Compare(a.key, b.key) })
+	return ds
+}
 
 // reach returns the sorted keys of the declarations that names mention,
 // directly or through others, with the methods of every type among them.
