@@ -62,6 +62,41 @@ func floatEntry(f float64) entry {
 	return entry{strconv.FormatFloat(f, 'g', 6, 64), number}
 }
 
+// align rewrites numbers that are all of one kind, a matrix's or a vector's,
+// with the same number of decimals: at most four, and no more than needed.
+// Entries far too small or large for that keep their exponent.
+func align(rows [][]entry, values [][]float64) {
+	decimals, largest := 0, 0.0
+	for _, row := range values {
+		for _, x := range row {
+			if a := math.Abs(x); !math.IsNaN(x) && !math.IsInf(x, 0) {
+				largest = max(largest, a)
+				if !extreme(a) {
+					_, digits, _ := strings.Cut(strconv.FormatFloat(a, 'f', -1, 64), ".")
+					decimals = max(decimals, min(len(digits), 4))
+				}
+			}
+		}
+	}
+	for i, row := range values {
+		for j, x := range row {
+			e := &rows[i][j]
+			switch {
+			case e.kind != number:
+			case x == 0:
+				e.text = "0"
+			case extreme(math.Abs(x)) || largest < 0.01:
+				e.text = strconv.FormatFloat(x, 'g', 4, 64)
+			default:
+				e.text = strconv.FormatFloat(x, 'f', decimals, 64)
+			}
+		}
+	}
+}
+
+// extreme reports whether four decimals say too little, or too much, of a.
+func extreme(a float64) bool { return a != 0 && a < 5e-5 || a >= 1e6 }
+
 func (g *grid) bundle(v any) Bundle {
 	return one(MIMEHTML, g.html(), Text(v))
 }

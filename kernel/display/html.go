@@ -13,7 +13,7 @@ import (
 const style = `<style>` +
 	`.gvx{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.45;overflow-x:auto;max-width:100%}` +
 	`.gvx table{border-collapse:collapse;margin:2px 0;font-size:inherit;border:0;display:table;width:auto;font-variant-numeric:tabular-nums}` +
-	`.gvx th,.gvx td{padding:2px 10px;border:0;text-align:right;white-space:nowrap;background:none;vertical-align:top;max-width:40em;overflow:hidden;text-overflow:ellipsis}` +
+	`.gvx th,.gvx td{padding:2px 9px;border:0;text-align:right;white-space:nowrap;background:none;vertical-align:top;max-width:40em;overflow:hidden;text-overflow:ellipsis}` +
 	`.gvx td{font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);font-size:.95em}` +
 	`.gvx th{font-weight:600;opacity:.75}` +
 	`.gvx thead th{border-bottom:1px solid color-mix(in srgb,currentColor 30%,transparent)}` +

@@ -60,7 +60,7 @@ func TestText(t *testing.T) {
 		{map[float64]int{math.NaN(): 1, 2: 2, -1: 3}, "map[NaN:<nil> -1:3 2:2]"},
 		{func(int) string { return "" }, "func(int) string"}, {(func())(nil), "<nil>"}, {make(chan int, 3), "chan int (0 of 3)"},
 		{speaks{}, "hi"}, {(*card)(nil), "<nil>"},
-		{mat.NewDense(2, 2, []float64{1, 2, 3, 4.25}), "2×2 Dense\n1     2\n3  4.25"},
+		{mat.NewDense(2, 2, []float64{1, 2, 3, 4.25}), "2×2 Dense\n1.00  2.00\n3.00  4.25"},
 		{struct{ M *mat.Dense }{mat.NewDense(2, 3, nil)}, "{M:2×3 Dense}"},
 	} {
 		if got := Text(c.v); got != c.want {

@@ -11,7 +11,7 @@ import (
 
 const (
 	matrixRows = 20
-	matrixCols = 12
+	matrixCols = 10
 )
 
 func renderMatrix(v any) (Bundle, bool) {
@@ -36,16 +36,20 @@ func matrixGrid(m mat.Matrix) *grid {
 	if c == 1 {
 		g.head = nil
 	}
-	for _, i := range rows {
+	values := make([][]float64, len(rows))
+	for a, i := range rows {
 		row := make([]entry, len(cols))
+		values[a] = make([]float64, len(cols))
 		for k, j := range cols {
 			row[k] = ellipsis
 			if i >= 0 && j >= 0 {
-				row[k] = floatEntry(m.At(i, j))
+				values[a][k] = m.At(i, j)
+				row[k] = floatEntry(values[a][k])
 			}
 		}
 		g.rows = append(g.rows, row)
 	}
+	align(g.rows, values)
 	if note := nonFinite(m, r, c); note != "" {
 		g.caption += " · " + note
 	}

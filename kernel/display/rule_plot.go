@@ -7,7 +7,11 @@ import (
 	"math"
 	"sync"
 
+	xfont "golang.org/x/image/font"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -49,6 +53,7 @@ func PlotSize(width, height float64) error {
 }
 
 const (
+	margin    = 5 // points left free at the edges, which labels else touch
 	maxInches = 40
 	cssDPI    = 96      // CSS pixels in an inch
 	maxSVG    = 1 << 20 // a picture with more strokes than this is better as PNG alone
@@ -112,7 +117,7 @@ func (f Figure) bundle() Bundle {
 	b.setSize(MIMEPNG, int(w*cssDPI+0.5), int(h*cssDPI+0.5))
 
 	var svg bytes.Buffer
-	vector := vgsvg.New(wl, hl)
+	vector := outlined{vgsvg.New(wl, hl)}
 	f.draw(draw.New(vector), rows, cols)
 	if _, err := vector.WriteTo(&svg); err == nil && svg.Len() <= maxSVG {
 		b.set(MIMESVG, svg.String())
@@ -121,6 +126,7 @@ func (f Figure) bundle() Bundle {
 }
 
 func (f Figure) draw(c draw.Canvas, rows, cols int) {
+	c = draw.Crop(c, margin, -margin, margin, -margin)
 	if f.Title != "" {
 		style := plot.New().Title.TextStyle
 		style.Font.Size = 14
@@ -164,4 +170,65 @@ func (f Figure) text() string {
 		}
 	}
 	return name
+}
+
+// outlined is an SVG canvas that draws text as shapes. A picture then looks
+// the same wherever it is opened: the fonts a plot is laid out with are part
+// of this program, not of the reader's machine.
+type outlined struct{ *vgsvg.Canvas }
+
+// FillString draws txt with its baseline starting at pt.
+func (c outlined) FillString(face font.Face, pt vg.Point, txt string) {
+	em := face.Face.UnitsPerEm()
+	ppem := fixed.I(int(em)) // glyphs in font units
+	scale := face.Font.Size / vg.Length(em) / 64
+	var (
+		buf  sfnt.Buffer
+		path vg.Path
+		x    fixed.Int26_6
+		last sfnt.GlyphIndex
+	)
+	for i, r := range txt {
+		glyph, err := face.Face.GlyphIndex(&buf, r)
+		if err != nil {
+			continue
+		}
+		if i > 0 {
+			if k, err := face.Face.Kern(&buf, last, glyph, ppem, xfont.HintingNone); err == nil {
+				x += k
+			}
+		}
+		last = glyph
+		segments, err := face.Face.LoadGlyph(&buf, glyph, ppem, nil)
+		if err != nil {
+			continue
+		}
+		at := func(p fixed.Point26_6) vg.Point { // font coordinates run down
+			return vg.Point{X: pt.X + vg.Length(p.X+x)*scale, Y: pt.Y - vg.Length(p.Y)*scale}
+		}
+		for k, s := range segments {
+			switch s.Op {
+			case sfnt.SegmentOpMoveTo:
+				if k > 0 {
+					path.Close()
+				}
+				path.Move(at(s.Args[0]))
+			case sfnt.SegmentOpLineTo:
+				path.Line(at(s.Args[0]))
+			case sfnt.SegmentOpQuadTo:
+				path.QuadTo(at(s.Args[0]), at(s.Args[1]))
+			case sfnt.SegmentOpCubeTo:
+				path.CubeTo(at(s.Args[0]), at(s.Args[1]), at(s.Args[2]))
+			}
+		}
+		if len(segments) > 0 {
+			path.Close()
+		}
+		if advance, err := face.Face.GlyphAdvance(&buf, glyph, ppem, xfont.HintingNone); err == nil {
+			x += advance
+		}
+	}
+	if len(path) > 0 {
+		c.Fill(path)
+	}
 }

@@ -97,12 +97,15 @@ func listGrid(v reflect.Value) *grid {
 func vectorGrid(v reflect.Value) *grid {
 	n := v.Len()
 	at := span(n, vectorMax)
-	row := make([]entry, len(at))
+	row, values := make([]entry, len(at)), make([]float64, len(at))
 	for k, i := range at {
 		row[k] = ellipsis
 		if i >= 0 {
-			row[k] = entryOf(v.Index(i))
+			row[k], values[k] = entryOf(v.Index(i)), asFloat(v.Index(i))
 		}
+	}
+	if k := v.Type().Elem().Kind(); k == reflect.Float32 || k == reflect.Float64 {
+		align([][]entry{row}, [][]float64{values})
 	}
 	return &grid{head: indices(at), rows: [][]entry{row}, caption: goType(v.Type()) + " · " + vectorSummary(v)}
 }
@@ -166,17 +169,29 @@ func rowsGrid(v reflect.Value) *grid {
 		shape = fmt.Sprintf("%d rows of different lengths", v.Len())
 	}
 	g := &grid{head: indices(cols), index: indices(at), caption: shape + " " + goType(v.Type())}
-	for _, i := range at {
+	kind := v.Type().Elem().Elem().Kind()
+	floats := kind == reflect.Float32 || kind == reflect.Float64
+	values := make([][]float64, len(at))
+	for a, i := range at {
 		row := make([]entry, len(cols))
+		values[a] = make([]float64, len(cols))
 		for k, j := range cols {
 			switch {
 			case i < 0 || j < 0:
 				row[k] = ellipsis
 			case j < v.Index(i).Len():
 				row[k] = entryOf(v.Index(i).Index(j))
+				if floats {
+					values[a][k] = v.Index(i).Index(j).Float()
+				}
+			default:
+				row[k].kind = gap
 			}
 		}
 		g.rows = append(g.rows, row)
+	}
+	if floats {
+		align(g.rows, values)
 	}
 	return g
 }

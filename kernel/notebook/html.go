@@ -106,8 +106,9 @@ var highlightCSS = sync.OnceValue(func() string {
 			_ = formatter().WriteCSS(&b, style) // writing to a buffer does not fail
 		}
 	}
+	b.WriteString("@media print, not all and (prefers-color-scheme: dark) {\n")
 	sheet("github")
-	b.WriteString("@media screen and (prefers-color-scheme: dark) {\n")
+	b.WriteString("}\n@media screen and (prefers-color-scheme: dark) {\n")
 	sheet("github-dark")
 	b.WriteString("}\n")
 	return b.String()
@@ -273,7 +274,7 @@ func (w *htmlWriter) rich(out *Output) string {
 	if s, ok := text("text/latex"); ok {
 		return latexHTML(s)
 	}
-	if s, ok := out.Data["application/json"].(json.RawMessage); ok && alt == "" {
+	if s, ok := out.Data["application/json"].(json.RawMessage); ok {
 		var b bytes.Buffer
 		if json.Indent(&b, s, "", "  ") == nil {
 			return "<pre>" + w.highlight(b.String(), "json") + "</pre>"

@@ -34,7 +34,7 @@ var operators = map[string]string{
 	"mapsto": "↦", "longmapsto": "⟼", "hookrightarrow": "↪", "hookleftarrow": "↩", "rightharpoonup": "⇀", "leadsto": "⇝", "rightsquigarrow": "⇝",
 	"uparrow": "↑", "downarrow": "↓", "updownarrow": "↕", "Uparrow": "⇑", "Downarrow": "⇓", "nearrow": "↗", "searrow": "↘", "rightleftharpoons": "⇌",
 	"neg": "¬", "lnot": "¬", "colon": ":", "coloneqq": "≔", "coloneq": "≔", "triangleq": "≜", "therefore": "∴", "because": "∵", "backslash": "∖",
-	"lhd": "⊲", "rhd": "⊳", "trianglelefteq": "⊴", "triangleleft": "◃", "triangleright": "▹", "vert": "|", "Vert": "‖", "|": "‖",
+	"lhd": "⊲", "rhd": "⊳", "trianglelefteq": "⊴", "triangleleft": "◃", "triangleright": "▹",
 }
 
 // large operators, whose scripts are limits in display.

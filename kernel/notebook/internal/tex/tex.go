@@ -24,21 +24,32 @@ func MathML(source string, display bool) (string, error) {
 	if len(source) > maxSource {
 		return "", fmt.Errorf("tex: a formula of %d bytes; at most %d are taken", len(source), maxSource)
 	}
-	p := &parser{src: source}
-	p.next()
-	row, err := p.row(func(t token) bool { return t.kind == end })
+	body, err := whole(source)
+	if err != nil && display && strings.Contains(source, `\\`) { // lines without an environment
+		if b, err2 := whole(`\begin{gathered}` + source + `\end{gathered}`); err2 == nil {
+			body, err = b, nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("tex: %w", err)
-	}
-	if p.tok.kind != end {
-		return "", fmt.Errorf("tex: unexpected %q", p.tok.text)
 	}
 	attr := ""
 	if display {
 		attr = ` display="block"`
 	}
-	return `<math xmlns="http://www.w3.org/1998/Math/MathML"` + attr + `><semantics>` + mrow(row) +
+	return `<math xmlns="http://www.w3.org/1998/Math/MathML"` + attr + `><semantics>` + body +
 		`<annotation encoding="application/x-tex">` + html.EscapeString(strings.TrimSpace(source)) + `</annotation></semantics></math>`, nil
+}
+
+// whole parses a formula to its end.
+func whole(source string) (string, error) {
+	p := &parser{src: source}
+	p.next()
+	row, err := p.row(func(t token) bool { return t.kind == end })
+	if err != nil {
+		return "", err
+	}
+	return mrow(row), nil
 }
 
 // Trim removes the delimiters of a formula and tells whether they set it on a
