@@ -56,7 +56,7 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	default:
 		pen = Nuclear(p.Beta)
 	}
-	pat, err := p.patternsFor(ctx, t.X, s)
+	pat, err := p.patternsFor(ctx, t.X, s, nil)
 	if err != nil {
 		return nil, err
 	}

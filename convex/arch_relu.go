@@ -38,7 +38,13 @@ func (ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error
 	if t.c != 1 {
 		return nil, fmt.Errorf("convex: Y is %d×%d: the exact ReLU program has one output; train one network an output, or use GatedReLU, which is exact for several", t.n, t.c)
 	}
-	pat, err := p.patternsFor(ctx, t.X, s)
+	var search func() (*Patterns, error)
+	if t.loss.anyGrad() != nil {
+		search = func() (*Patterns, error) {
+			return GeneratePatterns(ctx, t.X, t.loss, p.Beta, p.Seed, s)
+		}
+	}
+	pat, err := p.patternsFor(ctx, t.X, s, search)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ type Settings struct {
 	Warm        *Solution      // start from this solution of a program with the same variables
 	Progress    func(Progress) // called at most about ten times a second; nil: DefaultProgress
 	MaxPatterns int            // enumerate activation patterns up to this many; default 10000
-	Samples     int            // patterns to sample when there are more; default 500
+	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 }
 
@@ -117,9 +117,6 @@ func (s *Settings) withDefaults() *Settings {
 	if t.MaxPatterns == 0 {
 		t.MaxPatterns = defaultMaxPatterns
 	}
-	if t.Samples == 0 {
-		t.Samples = defaultSamples
-	}
 	return &t
 }
 
@@ -134,7 +131,7 @@ func (s *Settings) validate() error {
 	case s.MaxPatterns < 0:
 		return fmt.Errorf("convex: Settings.MaxPatterns is %d: want a positive number, or 0 for %d", s.MaxPatterns, defaultMaxPatterns)
 	case s.Samples < 0:
-		return fmt.Errorf("convex: Settings.Samples is %d: want a positive number, or 0 for %d", s.Samples, defaultSamples)
+		return fmt.Errorf("convex: Settings.Samples is %d: want a positive number, or 0 for the default", s.Samples)
 	}
 	return nil
 }

@@ -92,10 +92,11 @@ func (p *Problem) check() (*checked, error) {
 }
 
 // patternsFor returns the patterns of rows X a problem is to use, without the
-// all-off one: those given; or all, when there are at most s.MaxPatterns; or
-// s.Samples sampled ones. Given patterns are complete when they cover all that
-// there are, which is looked into while that is cheap.
-func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings) (*Patterns, error) {
+// all-off one: those given; or all, when there are at most s.MaxPatterns; or,
+// when there are more, s.Samples sampled ones, or those that search finds (nil:
+// sampled too). Given patterns are complete when they cover all that there are,
+// which is looked into while that is cheap.
+func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, search func() (*Patterns, error)) (*Patterns, error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
 		if given.Len() == 0 && !given.Complete {
@@ -115,10 +116,18 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings) (*
 	switch {
 	case err == nil:
 		return all.Distinct(), nil
-	case errors.Is(err, ErrTooManyPatterns):
-		return SamplePatterns(X, s.Samples, p.Seed)
+	case ctx.Err() != nil:
+		// Stopped before there was anything to solve: a few patterns, so that
+		// the caller gets a solution that says so.
+		return SamplePatterns(X, 50, p.Seed)
+	case !errors.Is(err, ErrTooManyPatterns):
+		return nil, err
+	case search != nil && s.Samples == 0:
+		return search()
+	case s.Samples == 0:
+		return SamplePatterns(X, defaultSamples, p.Seed)
 	}
-	return nil, err
+	return SamplePatterns(X, s.Samples, p.Seed)
 }
 
 // Lower checks a problem and lowers it to its convex program. A nil s means the

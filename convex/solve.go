@@ -18,9 +18,8 @@ import (
 // network found, with its certificate and an honest Status.
 func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	start := time.Now()
-	if ctx == nil {
-		ctx = context.Background()
-	}
+	ctx, cancel := s.limit(ctx, start)
+	defer cancel()
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
 		return nil, err
@@ -31,10 +30,21 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 // SolveProgram solves a program, such as one that Lower returned and the caller
 // changed, and certifies the result. See Solve.
 func SolveProgram(ctx context.Context, prog *Program, s *Settings) (*Solution, error) {
+	start := time.Now()
+	ctx, cancel := s.limit(ctx, start)
+	defer cancel()
+	return solve(ctx, prog, s, start)
+}
+
+// limit applies the time limit; a nil context is the background.
+func (s *Settings) limit(ctx context.Context, start time.Time) (context.Context, context.CancelFunc) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return solve(ctx, prog, s, time.Now())
+	if s != nil && s.TimeLimit > 0 {
+		return context.WithDeadline(ctx, start.Add(s.TimeLimit))
+	}
+	return ctx, func() {}
 }
 
 func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*Solution, error) {
@@ -44,11 +54,6 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	s = s.withDefaults()
 	if err := s.validate(); err != nil {
 		return nil, err
-	}
-	if s.TimeLimit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, start.Add(s.TimeLimit))
-		defer cancel()
 	}
 	pt := &Point{X: []float64{}, Status: Optimal}
 	if prog.Op.Cols > 0 {
