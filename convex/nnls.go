@@ -58,6 +58,25 @@ type coneProjector struct {
 	cand          []int
 	blocked       []int
 	isBlocked     []bool
+	resumed       bool
+}
+
+// resume takes up the active rows of an earlier projection on the same cone
+// with their basis and triangle, which saves orthogonalising them again: the
+// next call of project starts from them. Without them it does nothing.
+func (p *coneProjector) resume(idx []int, basis, tri []float64) {
+	k, d := len(idx), p.c.d
+	if k == 0 || len(basis) != k*d || len(tri) != k*d {
+		return
+	}
+	p.reset()
+	copy(p.q, basis)
+	copy(p.r, tri)
+	for _, i := range idx {
+		p.in[i] = true
+		p.idx, p.a = append(p.idx, i), append(p.a, 0)
+	}
+	p.resumed = true
 }
 
 func newConeProjector(c *coneData) *coneProjector {
@@ -182,17 +201,22 @@ func (p *coneProjector) residual(v, z []float64) {
 // a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
 func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, stop float64) (viol float64, err error) {
 	c := p.c
-	p.reset()
+	resumed := p.resumed
+	p.resumed = false
+	if !resumed {
+		p.reset()
+	}
 	zn := norm2(z)
 	if zn == 0 || math.IsNaN(zn) || math.IsInf(zn, 0) {
 		copy(v, z)
+		p.reset()
 		if zn == 0 {
 			return 0, nil
 		}
 		return math.Inf(1), fmt.Errorf("convex: cone projection of a vector with NaN or Inf entries")
 	}
 	for _, i := range warm {
-		if i >= 0 && i < c.n && !p.in[i] {
+		if !resumed && i >= 0 && i < c.n && !p.in[i] {
 			p.push(bits, i)
 		}
 	}

@@ -25,6 +25,7 @@ type Patterns struct {
 
 	n, words int
 	bits     []uint64 // P rows of words
+	net      []seed   // a network over these patterns to start a solve from; may be nil
 }
 
 // newPatterns returns p patterns of n bits, all off.

@@ -237,6 +237,10 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 	return g.patterns(), nil
 }
 
+// generationTime bounds the search when the context has no deadline; with one,
+// the search takes at most half of the time left.
+const generationTime = 20 * time.Second
+
 type generator struct {
 	m    *maskedData
 	data *MaskedData
@@ -281,48 +285,55 @@ func (g *generator) add(bits []uint64, u []float64) int {
 }
 
 func (g *generator) run(ctx context.Context, s *Settings) error {
-	n, d := g.m.n, g.m.d
+	n := g.m.n
 	g.cone = newConeData(g.data.X)
 	g.f, g.theta = make([]float64, n), make([]float64, n)
 	g.loss.anyGrad()(g.theta, g.f)
 	scale(-1, g.theta)
 	g.value = g.loss.Value(g.f)
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(generationTime)
 	if dl, ok := ctx.Deadline(); ok {
 		deadline = time.Now().Add(time.Until(dl) / 2)
 	}
 	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
 	quiet := 0
+	var history []float64
 	tol := s.Tol
 	roundTol := 1e-2
-	for round := 0; round < 200 && !stop(); round++ {
+	debug := func(what string, round int) {
+		if debugWS {
+			println("  ", what, round, "patterns", len(g.bits), "neurons", len(g.net), "F", int(g.value*1e6), time.Since(g.mon.start).String())
+		}
+	}
+	g.descend(0, 200, 150, stop)
+	debug("descent", 0)
+	for round := 1; round < 200 && !stop(); round++ {
+		if err := g.convex(roundTol, stop); err != nil {
+			return err
+		}
+		debug("convex", round)
+		g.descend(round, 0, 100, stop)
+		debug("descent", round)
+		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
 		worst, added := g.price(round)
+		if debugWS {
+			println("      worst", int(worst*1e6), "added", added, time.Since(g.mon.start).String())
+		}
 		est := math.Max(worst-1, 0)
-		if added == 0 || est < 0.1*tol {
-			if quiet++; quiet >= 3 {
+		history = append(history, g.value)
+		if k := len(history); k > 4 && history[k-5]-g.value < 10*tol*math.Abs(g.value) && roundTol <= 10*tol {
+			break // the tail: not worth the while
+		}
+		if added == 0 || est < 0.5*tol {
+			if quiet++; quiet >= 2 && roundTol <= tol {
 				break
 			}
-			if roundTol > tol {
-				roundTol = math.Max(tol, roundTol*0.03)
-			} else if added == 0 {
-				continue // other random starts
-			}
+			roundTol = math.Max(tol, roundTol*0.03)
 		} else {
 			quiet = 0
 			roundTol = math.Max(tol, math.Min(1e-2, 0.1*est))
 		}
-		before := g.value
-		if err := g.convex(roundTol, stop); err != nil {
-			return err
-		}
-		mid := g.value
-		g.descend(100, stop)
-		if debugWS {
-			println("   round", round, "patterns", len(g.bits), "neurons", len(g.net), "worst", int(worst*1e6), "added", added, "F", int(before*1e6), int(mid*1e6), int(g.value*1e6), time.Since(g.mon.start).String())
-		}
-		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
 	}
-	_ = d
 	return nil
 }
 
@@ -532,60 +543,116 @@ func (g *generator) forget(r *workingSetRun) {
 		if !used[i] {
 			idle[i]++
 		}
-		if idle[i] < 4 {
+		if idle[i] < 2 {
 			j := g.add(bits[i], gate[i])
 			g.idle[j] = idle[i]
 		}
 	}
 }
 
-// descend moves the network downhill and keeps the patterns it passes into.
-func (g *generator) descend(steps int, stop func() bool) {
+// descend moves a network downhill and keeps the patterns it ends in. In round
+// 0 the network is random and wide. Later it is the solution of the convex
+// program, with neurons of nearly the same direction merged and shaken a
+// little: that solution sits on the walls of its cells, from where no gradient
+// leads away.
+func (g *generator) descend(round, width, steps int, stop func() bool) {
 	d := g.m.d
 	var v, sgn []float64
-	for _, nr := range g.net {
-		v = append(v, nr.v...)
-		sgn = append(sgn, nr.sign)
+	if round == 0 {
+		for j := 0; j < width; j++ {
+			sgn = append(sgn, 1-2*float64(j%2))
+			for range d {
+				v = append(v, 0.1*g.rng.NormFloat64()/math.Sqrt(float64(d)))
+			}
+		}
+	} else {
+		for _, nr := range mergeNeurons(g.net, 0.98) {
+			shake := 0.02 * norm2(nr.v) / math.Sqrt(float64(d))
+			for _, x := range nr.v {
+				v = append(v, x+shake*g.rng.NormFloat64())
+			}
+			sgn = append(sgn, nr.sign)
+		}
 	}
 	if len(sgn) == 0 {
 		return
 	}
 	val := reluDescent(g.m, g.loss, g.beta, v, sgn, steps, stop)
-	if !(val < g.value) {
-		return
-	}
-	g.value = val
-	g.net = g.net[:0]
+	var net []neuron
 	for j, s := range sgn {
 		if w := v[j*d:][:d]; norm2(w) > 0 {
-			g.net = append(g.net, neuron{append([]float64(nil), w...), s})
+			net = append(net, neuron{append([]float64(nil), w...), s})
 		}
 	}
-	// theta of the new network
-	pats := newBits(len(g.net), g.m.n)
-	var all, signed []float64
-	for _, nr := range g.net {
+	pats, all, signed := newBits(len(net), g.m.n), []float64(nil), []float64(nil)
+	for _, nr := range net {
 		all = append(all, nr.v...)
 		for _, x := range nr.v {
 			signed = append(signed, nr.sign*x)
 		}
 	}
 	g.m.patternsOf(pats, all)
+	for j, nr := range net {
+		g.add(pats[j], nr.v)
+	}
+	if !(val < g.value) {
+		return
+	}
+	g.value, g.net = val, net
 	g.m.forward(g.f, signed, pats)
 	g.loss.anyGrad()(g.theta, g.f)
 	scale(-1, g.theta)
-	for j, nr := range g.net {
-		g.add(pats[j], nr.v)
-	}
 }
 
+// mergeNeurons adds up neurons of one sign whose directions have at least the
+// given cosine.
+func mergeNeurons(net []neuron, cosine float64) []neuron {
+	order := make([]int, len(net))
+	for i := range order {
+		order[i] = i
+	}
+	sort.Slice(order, func(a, b int) bool { return norm2(net[order[a]].v) > norm2(net[order[b]].v) })
+	var out []neuron
+next:
+	for _, i := range order {
+		for j := range out {
+			if o := &out[j]; o.sign == net[i].sign && dot(o.v, net[i].v) >= cosine*norm2(o.v)*norm2(net[i].v) {
+				axpy(1, net[i].v, o.v)
+				continue next
+			}
+		}
+		out = append(out, neuron{append([]float64(nil), net[i].v...), net[i].sign})
+	}
+	return out
+}
+
+// seed is the value of one group: a pattern with a sign, and its vector.
+type seed struct {
+	pattern int
+	sign    float64
+	v       []float64
+}
+
+// patterns returns what the search kept, with the network it ended at.
 func (g *generator) patterns() *Patterns {
+	pats, all := newBits(len(g.net), g.m.n), []float64(nil)
+	for _, nr := range g.net {
+		all = append(all, nr.v...)
+	}
+	g.m.patternsOf(pats, all)
+	at := make([]int, len(g.net))
+	for j, nr := range g.net {
+		at[j] = g.add(pats[j], nr.v)
+	}
 	p := newPatterns(len(g.bits), g.m.n)
 	p.Source = "generated"
 	p.Gates = mat.NewDense(max(len(g.bits), 1), g.m.d, nil)
 	for i, b := range g.bits {
 		copy(p.bits[i*p.words:], b)
 		p.Gates.SetRow(i, g.gate[i])
+	}
+	for j, nr := range g.net {
+		p.net = append(p.net, seed{at[j], nr.sign, nr.v})
 	}
 	return p
 }

@@ -93,6 +93,7 @@ type ssnGroup struct {
 	act  []int     // rows of the cone active at the last projection
 	// of the last evaluation
 	basis []float64 // orthonormal rows spanning the active constraints
+	tri   []float64 // their triangle, to take up the projection again
 	proj  []float64 // Proj_K(z)
 	norm  float64   // |proj|
 	c     float64   // 1 - sigma·beta/norm, > 0 when the group is active
@@ -184,15 +185,17 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 		}
 		g.proj = append(g.proj[:0], zj...)
 		if p != nil {
+			p.resume(g.act, g.basis, g.tri)
 			if _, errs[j] = p.project(g.proj, zj, g.bits, g.act, coneTol, thr); errs[j] != nil {
 				return
 			}
 			g.act = append(g.act[:0], p.idx...)
+			g.tri = append(g.tri[:0], p.r[:len(p.idx)*d]...)
+			g.basis = p.activeBasis(g.basis)
 			g.norm = norm2(g.proj)
 			if g.norm <= thr {
 				return
 			}
-			g.basis = p.activeBasis(g.basis)
 		}
 		g.c = 1 - thr/g.norm
 	}

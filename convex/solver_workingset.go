@@ -81,6 +81,16 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			}
 		}
 	}
+	if len(r.groups) == 0 && m.Signed && prog.Cones != nil {
+		// The pattern search ended at a network; no harm if it does not fit.
+		for _, sd := range m.Patterns.net {
+			id := 2 * sd.pattern
+			if sd.sign < 0 {
+				id++
+			}
+			axpy(1, sd.v, r.group(id).v)
+		}
+	}
 	status, err := r.solve(0.9*s.Tol, func() (Status, bool) { return mon.Stop(r.ssn.newtons, 0) })
 	if err != nil {
 		return nil, err
@@ -89,7 +99,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	for _, g := range r.best.groups {
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
-	return &Point{X: x, Dual: r.best.theta, Status: status, Iter: r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
+	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
 }
 
 // workingSetRun is one solve. A group is a pattern with a sign: id 2p is
@@ -106,8 +116,9 @@ type workingSetRun struct {
 	ssn    *ssn
 	mon    *Monitor
 	work   []*ssnGroup
-	fscale float64 // size of the predictions, for tolerances
-	lower  float64 // best certified lower bound
+	fscale float64   // size of the predictions, for tolerances
+	lower  float64   // best certified lower bound
+	dual   []float64 // its dual point
 
 	best struct {
 		primal float64
@@ -352,6 +363,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		return Numerical, err
 	}
 	if r.bound(theta, worst, all) <= tol {
+		r.report(len(r.best.groups), tol)
 		return Optimal, nil
 	}
 	r.join(violators, max(first, len(r.work)))
@@ -571,11 +583,23 @@ func (r *workingSetRun) keep(f, theta []float64, primal float64) {
 	}
 }
 
+// dualPoint is the dual point of the best bound, or the latest when none was
+// proved.
+func (r *workingSetRun) dualPoint() []float64 {
+	if r.dual != nil {
+		return r.dual
+	}
+	return r.best.theta
+}
+
 // bound updates the lower bound if all groups were priced and returns the
 // relative gap it proves.
 func (r *workingSetRun) bound(theta []float64, worst float64, all bool) float64 {
 	if all {
-		r.lower = math.Max(r.lower, r.dualValue(theta, worst))
+		if low := r.dualValue(theta, worst); low > r.lower || r.dual == nil {
+			r.lower = math.Max(r.lower, low)
+			r.dual = append(r.dual[:0], theta...)
+		}
 	}
 	return relativeGap(r.best.primal, r.lower)
 }
