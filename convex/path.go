@@ -1,0 +1,179 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// PathOptions are the options of SolvePath. A nil pointer and the zero value
+// mean the defaults.
+type PathOptions struct {
+	Betas    []float64 // weight decays, decreasing; nil: Count of them, evenly spaced in the logarithm
+	Count    int       // default 20
+	Ratio    float64   // smallest beta over BetaMax; default 1e-3
+	Settings *Settings // of each solve
+}
+
+// Path is a regularisation path: one problem at several weight decays, largest
+// first, over the same patterns.
+type Path struct {
+	BetaMax   float64 // smallest beta at which the zero network is optimal
+	Solutions []*Solution
+}
+
+// BetaMax returns the smallest weight decay at which the network without
+// neurons is optimal for p, over the patterns of p; p.Beta is not used. It is
+// the largest dual norm of v = -∇L(0) over all blocks and their cones
+// (max_i ‖Proj_{K_i}(±X'D_i v)‖ for the ReLU network).
+func BetaMax(ctx context.Context, p Problem, s *Settings) (float64, error) {
+	p.Beta = 1
+	prog, err := Lower(ctx, p, s)
+	if err != nil {
+		return 0, err
+	}
+	return prog.betaMax(ctx)
+}
+
+// betaMax is that of a program lowered with Beta 1.
+func (prog *Program) betaMax(ctx context.Context) (float64, error) {
+	slope := prog.Loss.anyGrad()
+	if slope == nil || prog.Penalty.Polar == nil {
+		return 0, fmt.Errorf("convex: BetaMax needs Grad or Subgrad of loss %q and Polar of penalty %q", prog.Loss.Name, prog.Penalty.Name)
+	}
+	v := make([]float64, prog.Op.Rows)
+	slope(v, v)
+	scale(-1, v)
+	g := make([]float64, prog.Op.Cols)
+	prog.Op.Adjoint(g, v)
+	plain := 0.0
+	for _, b := range prog.Blocks {
+		plain = math.Max(plain, prog.Penalty.Polar(b.Of(g), b.Rows, b.Cols))
+	}
+	if plain == 0 {
+		return 0, nil
+	}
+	// maxPolar is exact above 1: make everything that could matter large.
+	const big = 1e9
+	scale(big/plain, g)
+	return prog.maxPolar(ctx, g) * (plain / big), nil
+}
+
+// SolvePath solves p at several weight decays, from the largest down, each
+// from the solution before. When ctx ends, or the time limit is up, it returns
+// what is solved so far; the last solution's Status says so.
+func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	var opt PathOptions
+	if o != nil {
+		opt = *o
+	}
+	if opt.Count == 0 {
+		opt.Count = 20
+	}
+	if opt.Ratio == 0 {
+		opt.Ratio = 1e-3
+	}
+	if opt.Count < 1 || !(opt.Ratio > 0 && opt.Ratio < 1) {
+		return nil, fmt.Errorf("convex: SolvePath: Count is %d and Ratio %g: want a positive count and a ratio between 0 and 1", opt.Count, opt.Ratio)
+	}
+	for i, b := range opt.Betas {
+		if !(b > 0) || math.IsInf(b, 1) || (i > 0 && b >= opt.Betas[i-1]) {
+			return nil, fmt.Errorf("convex: SolvePath: Betas[%d] is %g: want positive, decreasing numbers", i, b)
+		}
+	}
+	var settings Settings
+	if opt.Settings != nil {
+		settings = *opt.Settings
+	}
+	// One set of patterns serves the whole path. Where they are searched for,
+	// those that matter at the smallest beta matter most.
+	p.Beta = 1
+	if k := len(opt.Betas); k > 0 {
+		p.Beta = opt.Betas[k-1]
+	}
+	prog, err := Lower(ctx, p, &settings)
+	if err != nil {
+		return nil, err
+	}
+	p.Patterns = prog.Patterns
+	path := &Path{}
+	p.Beta = 1
+	if prog, err = Lower(ctx, p, &settings); err != nil {
+		return nil, err
+	}
+	if path.BetaMax, err = prog.betaMax(ctx); err != nil {
+		return nil, err
+	}
+	betas := opt.Betas
+	if betas == nil {
+		if path.BetaMax == 0 {
+			return nil, fmt.Errorf("convex: SolvePath: the zero network is optimal at every beta (the gradient of the loss at zero does not reach any neuron): there is no path")
+		}
+		for i := 0; i < opt.Count; i++ {
+			t := 0.0
+			if opt.Count > 1 {
+				t = float64(i) / float64(opt.Count-1)
+			}
+			betas = append(betas, path.BetaMax*math.Pow(opt.Ratio, t))
+		}
+	}
+	for _, b := range betas {
+		p.Beta = b
+		sol, err := Solve(ctx, p, &settings)
+		if err != nil {
+			return nil, fmt.Errorf("convex: SolvePath at beta %g: %w", b, err)
+		}
+		path.Solutions = append(path.Solutions, sol)
+		if ctx.Err() != nil {
+			break
+		}
+		settings.Warm = sol
+	}
+	return path, nil
+}
+
+// Betas are the weight decays of the path.
+func (p *Path) Betas() []float64 {
+	return p.column(func(s *Solution) float64 { return s.Program.Problem.Beta })
+}
+
+// Objectives are the optimal values of the path.
+func (p *Path) Objectives() []float64 {
+	return p.column(func(s *Solution) float64 { return s.Primal })
+}
+
+// Gaps are the certified relative gaps of the path.
+func (p *Path) Gaps() []float64 {
+	return p.column(func(s *Solution) float64 { return s.Gap })
+}
+
+// Neurons are the numbers of neurons along the path.
+func (p *Path) Neurons() []int {
+	out := make([]int, len(p.Solutions))
+	for i, s := range p.Solutions {
+		out[i] = s.Network.Neurons()
+	}
+	return out
+}
+
+func (p *Path) column(f func(*Solution) float64) []float64 {
+	out := make([]float64, len(p.Solutions))
+	for i, s := range p.Solutions {
+		out[i] = f(s)
+	}
+	return out
+}
+
+// String is a table of the path.
+func (p *Path) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "regularisation path, zero network at beta ≥ %.6g\n%12s %16s %8s %8s  %s", p.BetaMax, "beta", "objective", "gap", "neurons", "status")
+	for _, s := range p.Solutions {
+		fmt.Fprintf(&b, "\n%12.5g %16.9g %8.1e %8d  %s", s.Program.Problem.Beta, s.Primal, s.Gap, s.Network.Neurons(), s.Status)
+	}
+	return b.String()
+}
