@@ -1,0 +1,131 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/gonvex/gonvex/convex"
+	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/session"
+)
+
+// Main is the worker process of gonvex: a cell session.
+func Main(ctx context.Context) int { return Serve(ctx, openSession) }
+
+func openSession(h Host) (Interpreter, error) {
+	s, err := session.New(session.Options{
+		Stdout: h.Stdout, Stderr: h.Stderr, Publisher: h.Publisher, Input: h.Input, MaxHeap: h.MaxHeap,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &cells{s: s}
+	convex.DefaultProgress = c.progress
+	return c, nil
+}
+
+// cells is a session as the worker's interpreter.
+type cells struct {
+	s *session.Session
+
+	mu   sync.Mutex
+	bars map[string]*bar
+}
+
+func (c *cells) Execute(ctx context.Context, code string, count int) Reply {
+	if n, ok := any(c.s).(interface{ SetCount(int) }); ok {
+		n.SetCount(count)
+	}
+	res, err := c.s.Execute(ctx, code)
+	c.endBars()
+	r := Reply{Status: OK}
+	if res != nil {
+		r.Value, r.Warnings = res.Value, res.Warnings
+	}
+	if err == nil {
+		return r
+	}
+	r.Status, r.Value = Failed, nil
+	var e *session.CellError
+	if !errors.As(err, &e) {
+		r.Ename, r.Evalue, r.Traceback = "Error", err.Error(), []string{err.Error()}
+		return r
+	}
+	r.Ename, r.Evalue, r.Traceback = e.Name, e.Error(), e.Traceback()
+	if r.Ename == "" {
+		r.Ename = e.Kind
+	}
+	return r
+}
+
+func (c *cells) Complete(code string, cursor int) Completion {
+	v := c.s.Complete(code, cursor)
+	out := Completion{Start: v.Start, End: v.End}
+	for _, m := range v.Matches {
+		out.Matches = append(out.Matches, Match(m))
+	}
+	return out
+}
+
+func (c *cells) Inspect(code string, cursor, detail int) (display.Bundle, bool) {
+	return c.s.Inspect(code, cursor, detail)
+}
+
+func (c *cells) IsComplete(code string) (status, indent string) { return session.IsComplete(code) }
+
+// bar is the progress line of a solver in the running cell.
+type bar struct {
+	line  *display.Progress
+	start time.Time
+	text  string
+}
+
+// A solve shows a line only when it takes this long: most are over before.
+const barAfter = 300 * time.Millisecond
+
+// progress shows the reports of package convex as one line a solver. A new
+// solve is recognised by its clock, which starts again.
+func (c *cells) progress(p convex.Progress) {
+	if p.Elapsed < barAfter {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := time.Now().Add(-p.Elapsed)
+	b := c.bars[p.Solver]
+	if b != nil && began.Sub(b.start) > barAfter/2 {
+		b.line.Done(b.text)
+		b = nil
+	}
+	if b == nil {
+		b = &bar{line: display.NewProgress(p.Solver, 0), start: began}
+		if c.bars == nil {
+			c.bars = map[string]*bar{}
+		}
+		c.bars[p.Solver] = b
+	}
+	b.text = fmt.Sprintf("objective %.6g", p.Primal)
+	step := display.Step{Iter: p.Iter, Left: p.ETA}
+	if !math.IsInf(p.Gap, 0) && !math.IsNaN(p.Gap) {
+		b.text += fmt.Sprintf(", gap %.1e", p.Gap)
+	}
+	if left := p.ETA.Seconds(); left > 0 {
+		step.Fraction = p.Elapsed.Seconds() / (p.Elapsed.Seconds() + left)
+	}
+	step.Text = b.text
+	b.line.Report(step)
+}
+
+// endBars leaves the last state of each line as plain text.
+func (c *cells) endBars() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.bars {
+		b.line.Done(b.text)
+	}
+	c.bars = nil
+}
