@@ -71,11 +71,15 @@ func parseIDX(b []byte, scale float64) (*mat.Dense, []int, error) {
 		return nil, nil, fmt.Errorf("the IDX header says %s numbers of %d bytes, that is %d bytes, but %d follow: the file is damaged", shapeString(shape), width, total*width, len(body))
 	}
 	x := make([]float64, total)
+	if kind == 0x08 { // images: worth a loop of its own
+		for i, v := range body {
+			x[i] = float64(v) * scale
+		}
+		return mat.NewDense(shape[0], total/shape[0], x), shape, nil
+	}
 	for i := range x {
 		at := body[i*width:]
 		switch kind {
-		case 0x08:
-			x[i] = float64(at[0])
 		case 0x09:
 			x[i] = float64(int8(at[0]))
 		case 0x0b:

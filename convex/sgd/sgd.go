@@ -107,6 +107,44 @@ func (r *Result) String() string {
 		r.Method, r.Step, r.Objective, r.Epochs, seconds, r.Status, r.Network.Neurons(), r.Seed)
 }
 
+// Patterns returns the activation patterns 1[Xu > 0] of the network's neurons on
+// X (n×d), to solve the convex program over them: as a problem's Patterns they
+// make its optimum no worse than this run, where sampled patterns may miss those
+// that training found. Mishkin, Sahiner and Pilanci (ICML 2022) call them the
+// active set. Patterns of several runs can be pooled with Pool.
+func (r *Result) Patterns(X mat.Matrix) (*convex.Patterns, error) { return Pool(X, r) }
+
+// Pool returns the activation patterns on X (n×d) of the networks of several
+// runs, without duplicates.
+func Pool(X mat.Matrix, runs ...*Result) (*convex.Patterns, error) {
+	var gates []float64
+	d := 0
+	for i, r := range runs {
+		if r == nil || r.Network.Neurons() == 0 {
+			return nil, fmt.Errorf("sgd: Pool: run %d has no network: pass what Train, Tune or Runs returned", i)
+		}
+		W := r.Network.Hidden
+		if r.Network.Arch != (convex.ReLU{}).Name() {
+			if W = r.Network.Gates; W == nil {
+				return nil, fmt.Errorf("sgd: Pool: run %d is a gated network without gate vectors: its patterns are those of its problem", i)
+			}
+		}
+		if d != 0 && r.Network.Inputs != d {
+			return nil, fmt.Errorf("sgd: Pool: run %d has %d inputs, the one before %d: want runs of the same data", i, r.Network.Inputs, d)
+		}
+		d = r.Network.Inputs
+		gates = append(gates, W.RawMatrix().Data...)
+	}
+	if len(runs) == 0 {
+		return nil, errors.New("sgd: Pool: there are no runs")
+	}
+	pat, err := convex.GatePatterns(X, mat.NewDense(len(gates)/d, d, gates).T())
+	if err != nil {
+		return nil, fmt.Errorf("sgd: %w", err)
+	}
+	return pat, nil
+}
+
 const (
 	defaultNeurons = 50
 	defaultEpochs  = 1000

@@ -289,6 +289,51 @@ func TestGatedPredict(t *testing.T) {
 	}
 }
 
+// The convex program over the patterns that training found is no worse than
+// training, and over those of several runs no worse than the best.
+func TestPatternsBoundTraining(t *testing.T) {
+	ctx := context.Background()
+	rnd := rand.New(rand.NewPCG(9, 9))
+	for _, loss := range []convex.Loss{convex.Squared, convex.Logistic} {
+		p := convex.Problem{X: random(rnd, 40, 6), Y: signs(random(rnd, 40, 1)), Beta: 0.5, Loss: loss}
+		runs, err := Runs(ctx, p, &Options{Method: "adam", Neurons: 20, Epochs: 1500}, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := runs[0].Patterns(p.X)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool, err := Pool(p.X, runs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one.Len() < 1 || pool.Len() < one.Len() {
+			t.Errorf("%d patterns of one run, %d of all", one.Len(), pool.Len())
+		}
+		best := min(runs[0].Objective, runs[1].Objective, runs[2].Objective)
+		for what, c := range map[string]struct {
+			pat   *convex.Patterns
+			limit float64
+		}{"one": {one, runs[0].Objective}, "pool": {pool, best}} {
+			p.Patterns = c.pat
+			sol, err := convex.Solve(ctx, p, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sol.Primal > c.limit*(1+2e-6) {
+				t.Errorf("%s, %s: the program over the visited patterns has %.9g, training %.9g", loss.Name, what, sol.Primal, c.limit)
+			}
+		}
+	}
+	if _, err := Pool(mat.NewDense(1, 1, nil)); err == nil {
+		t.Error("no runs are pooled")
+	}
+	if _, err := Pool(mat.NewDense(1, 1, nil), &Result{}); err == nil {
+		t.Error("an empty run is pooled")
+	}
+}
+
 // The best step of the grid wins, whatever diverges.
 func TestTune(t *testing.T) {
 	p := problems(t)["relu squared"]
