@@ -2,16 +2,59 @@ package session
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
+
+	"github.com/gonvex/gonvex/kernel/display"
 )
+
+// A magic is a command to the session: a cell whose first line is %name and
+// arguments. body is the rest of the cell. Each is in a file of its own and
+// puts itself in the table; %help and completion pick it up.
+type magic struct {
+	usage string // "%name args", first
+	help  string // in a line
+	run   func(s *Session, ctx context.Context, args, body string, res *Result) *CellError
+}
+
+var magics = map[string]magic{}
 
 // isMagic tells a cell that is a command to the session: % and a name.
 func isMagic(code string) bool {
-	return strings.HasPrefix(strings.TrimSpace(code), "%")
+	code = strings.TrimSpace(code)
+	return len(code) > 1 && code[0] == '%' && (code[1] >= 'a' && code[1] <= 'z' || code[1] == '%')
 }
 
-func (s *Session) magic(ctx context.Context, code string, res *Result) (*Result, error) {
-	return res, s.finish(&CellError{Kind: KindSyntax, Msg: "no such magic"}, s.world.Load())
+// magic runs a magic cell. Lines of a cell after the magic's own are its body.
+func (s *Session) magic(ctx context.Context, code string, res *Result) *CellError {
+	line, body, _ := strings.Cut(strings.TrimLeft(code, " \t\n"), "\n")
+	name, args, _ := strings.Cut(strings.TrimSpace(strings.TrimLeft(line, "%")), " ")
+	m, ok := magics[name]
+	if !ok {
+		advice := "%help lists the magics"
+		if near := nearest(name, slices.Collect(maps.Keys(magics))); near != "" {
+			advice = "did you mean %" + near + "? " + advice
+		}
+		return &CellError{Kind: KindSyntax, Msg: fmt.Sprintf("there is no magic %%%s", name), Cell: s.count, Line: 1, Col: 1, Advice: advice}
+	}
+	return m.run(s, ctx, strings.TrimSpace(args), body, res)
 }
 
-func (c *completer) magics(text string) {}
+// textResult makes text the cell's value.
+func textResult(res *Result, text string) {
+	res.Value = &display.Bundle{Data: map[string]any{display.MIMEText: strings.TrimRight(text, "\n")}}
+}
+
+// magics completes the name of a magic.
+func (c *completer) magics(text string) {
+	i := strings.LastIndexByte(text, '%')
+	if i < 0 || strings.ContainsAny(text[i:], " \n") {
+		return
+	}
+	c.prefix = strings.TrimLeft(text[i:], "%")
+	for name, m := range magics {
+		c.add(0, Match{Text: name, Kind: KindMagicName, Signature: m.usage + ": " + m.help})
+	}
+}

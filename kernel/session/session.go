@@ -87,15 +87,31 @@ func New(o Options) (*Session, error) {
 	if o.MaxStack == 0 {
 		o.MaxStack = 256 << 20
 	}
-	s := &Session{opt: o, fset: token.NewFileSet(), used: map[string]bool{}, versions: map[string]int{}, insts: map[string]string{}, helpers: map[string]bool{}}
-	s.imp = stdlib.Importer(s.fset)
-	s.rt = newRT(o)
-	var err error
-	if s.m, err = newMachine(o); err != nil {
+	s := &Session{opt: o}
+	if err := s.reset(); err != nil {
 		return nil, err
 	}
+	if o.Publisher != nil {
+		display.SetPublisher(o.Publisher)
+	}
+	return s, nil
+}
+
+// reset begins anew: an empty world and a fresh interpreter. The counter of
+// cells goes on.
+func (s *Session) reset() error {
+	if s.fset == nil {
+		s.fset = token.NewFileSet()
+		s.imp = stdlib.Importer(s.fset)
+	}
+	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
+	s.rt = newRT(s.opt)
+	var err error
+	if s.m, err = newMachine(s.opt); err != nil {
+		return err
+	}
 	if err := s.start(); err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+		return fmt.Errorf("session: %w", err)
 	}
 	for _, p := range []string{"cmp", "iter", "sync", "sort", "context"} { // what the prelude and ctx name
 		s.aliases.Store(alias(p), p)
@@ -103,7 +119,7 @@ func New(o Options) (*Session, error) {
 	w := &world{decls: map[string]*decl{}, imports: map[string]string{}}
 	f, err := parser.ParseFile(s.fset, "predeclared", predeclared, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, d := range f.Decls {
 		fd := d.(*ast.FuncDecl)
@@ -112,10 +128,7 @@ func New(o Options) (*Session, error) {
 	}
 	w.decls["ctx"] = &decl{kind: declVar, key: "ctx", typ: alias("context") + ".Context", emitted: "R_ctx", refs: map[string]bool{}, predeclared: true}
 	s.world.Store(w)
-	if o.Publisher != nil {
-		display.SetPublisher(o.Publisher)
-	}
-	return s, nil
+	return nil
 }
 
 func (s *Session) source(cell int) string {
@@ -134,10 +147,13 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	s.count++
 	s.sources.Store(s.count, code)
 	res := &Result{}
+	var err *CellError
+	w := s.world.Load()
 	if isMagic(code) {
-		return s.magic(ctx, code, res)
+		err = s.magic(ctx, code, res)
+	} else {
+		w, err = s.execute(ctx, code, res)
 	}
-	w, err := s.execute(ctx, code, res)
 	if err != nil {
 		return res, s.finish(err, w)
 	}

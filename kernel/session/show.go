@@ -75,7 +75,9 @@ func (r *rt) custom(s shown) any {
 	}
 	c.PNG, c.JPEG = bytes1("PNG"), bytes1("JPEG")
 	if c.HTML == nil && tabular(t) {
-		c.Value = v.Interface()
+		if html, ok := display.Render(v.Interface()).Data[display.MIMEHTML].(string); ok {
+			c.HTML = func() string { return html }
+		}
 	}
 	return c
 }

@@ -1,0 +1,290 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/token"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gonvex/gonvex/kernel/display"
+)
+
+// fails runs a cell that must fail and returns its error.
+func fails(t *testing.T, s *Session, code string) *CellError {
+	t.Helper()
+	_, err := s.Execute(t.Context(), code)
+	var ce *CellError
+	if !errors.As(err, &ce) {
+		t.Fatalf("%s: no *CellError but %v", code, err)
+	}
+	return ce
+}
+
+func TestErrors(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "values := []float64{1, 2}\ntype Point struct{ Left, Right int }\npt := Point{}\nn := 3\nf := func() (int, error) { return 1, nil }")
+	for _, c := range []struct {
+		code, kind, msg, advice string
+		line, col               int
+	}{
+		{"x := valeus[0]", KindType, "undefined: valeus", "did you mean values?", 1, 6},
+		{"y = 3", KindType, "undefined: y", "define it with y := …", 1, 1},
+		{"x := Sqrt(2)", KindType, "undefined: Sqrt", "math.Sqrt", 1, 6},
+		{"math.Sqroot(2)", KindType, "undefined: math.Sqroot", "math.Sqrt", 1, 6},
+		{"import \"numpy\"", KindType, "not available", "", 1, 8},
+		{"import \"gonum/mat\"", KindType, "not available", "gonum.org/v1/gonum/mat", 1, 8},
+		{"pt.left", KindType, "pt.left undefined", "", 1, 4},
+		{"pt.Lefft", KindType, "pt.Lefft undefined", "did you mean Left?", 1, 4},
+		{"n + 0.5*values[0]", KindType, "mismatched types int and float64", "float64(…)", 1, 1},
+		{"v := f()", KindType, "assignment mismatch", "v, err :=", 1, 6},
+		{"b := True", KindType, "undefined: True", "in Go that is true", 1, 6},
+		{"if n == 3 {\n}\nelse {\n}", KindSyntax, "", "} else {", 3, 1},
+		{"for {", KindSyntax, "expected '}'", "close it", 1, 5},
+		{"x := 'abc'", KindSyntax, "", "double quotes", 1, 6},
+		{"// é\nvalues[n]", KindPanic, "index out of range", "0 to len-1", 2, 0},
+		{"var m map[string]int\nm[\"a\"] = 1", KindPanic, "nil map", "make the map", 2, 0},
+		{"os.Exit(2)", KindExit, "os.Exit(2)", "return", 1, 0},
+		{"%nosuch", KindSyntax, "no magic", "%help", 1, 1},
+	} {
+		e := fails(t, s, c.code)
+		if e.Kind != c.kind || !strings.Contains(e.Msg, c.msg) || !strings.Contains(e.Advice, c.advice) || e.Line != c.line || e.Col != c.col {
+			t.Errorf("%q: %+v", c.code, e)
+		}
+		if e.Name == "" || e.Line > 0 && e.Source == "" {
+			t.Errorf("%q: no name or source: %+v", c.code, e)
+		}
+		if tb := strings.Join(e.Traceback(), "\n"); !strings.Contains(tb, e.Msg) || !strings.Contains(tb, e.Source) {
+			t.Errorf("%q: traceback\n%s", c.code, tb)
+		}
+	}
+	tb := fails(t, s, "\ty := \"é\" + nope").Traceback()
+	if tb[1] != "     y := \"é\" + nope" || strings.Index(strings.ReplaceAll(tb[2], ansiRed, ""), "^") != strings.Index(strings.ReplaceAll(tb[1], "é", "e"), "nope") {
+		t.Errorf("the caret is not under the name:\n%s", strings.Join(tb, "\n"))
+	}
+}
+
+// The calls open at a panic are named, with the cell and line of each.
+func TestTrace(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "func inner(xs []int) int {\n\n\treturn xs[3]\n}\nfunc outer() int { return inner(nil) }")
+	e := fails(t, s, "1 + 1\nouter()")
+	if e.Cell != 1 || e.Line != 3 || !strings.Contains(strings.Join(e.Trace, "\n"), "outer (cell[1]:") {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestMagics(t *testing.T) {
+	var out buffer
+	s, err := New(Options{Stdout: &out, Stderr: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, s, "x := 41\nfunc twice(n int) int { return 2 * n }")
+	if text := mustRun(t, s, "%who").Value.Text(); !strings.Contains(text, "func twice(n int) int") || !strings.Contains(text, "var x int") {
+		t.Error(text)
+	}
+	if text := mustRun(t, s, "%help").Value.Text(); !strings.Contains(text, "%who") {
+		t.Error(text)
+	}
+	if text := mustRun(t, s, "%help mat.Dense").Value.Text(); !strings.Contains(text, "Dense") {
+		t.Error(text)
+	}
+	if text := mustRun(t, s, "%time x + 1").Value.Text(); text != "42" || !strings.Contains(out.take(), "allocated") {
+		t.Error(text)
+	}
+	if text := mustRun(t, s, "%time\nx++\ntwice(x)").Value.Text(); text != "84" {
+		t.Error(text)
+	}
+	mustRun(t, s, "%reset")
+	if e := fails(t, s, "x"); e.Msg != "undefined: x" {
+		t.Error(e)
+	}
+	if text := mustRun(t, s, "x := 1\nx").Value.Text(); text != "1" {
+		t.Error(text)
+	}
+	if m := s.Complete("%wh", 3); len(m.Matches) != 1 || m.Matches[0].Text != "who" || m.Start != 1 {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestInput(t *testing.T) {
+	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, Input: func(prompt string, password bool) (string, error) {
+		if password {
+			return "", errors.New("no secrets")
+		}
+		return "you said " + prompt, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := mustRun(t, s, `input("hi")`).Value.Text(); text != `"you said hi"` {
+		t.Error(text)
+	}
+	if e := fails(t, s, `password("pw")`); !strings.Contains(e.Msg, "no secrets") {
+		t.Error(e)
+	}
+}
+
+// Values of cells are rendered by their own methods and by package display.
+func TestRich(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "type H struct{ n int }\nfunc (h H) HTML() string { return fmt.Sprint(\"<b>\", h.n, \"</b>\") }\nfunc (h *H) Latex() string { return \"x^2\" }")
+	b := mustRun(t, s, "H{3}").Value
+	if b.Data[display.MIMEHTML] != "<b>3</b>" || b.Text() != "{n:3}" {
+		t.Errorf("%+v", b.Data)
+	}
+	if b := mustRun(t, s, "&H{4}").Value; b.Data[display.MIMEHTML] != "<b>4</b>" || b.Data[display.MIMELatex] != "x^2" {
+		t.Errorf("%+v", b.Data)
+	}
+	if b := mustRun(t, s, "mat.NewDense(2, 2, nil)").Value; b.Data[display.MIMEHTML] == nil {
+		t.Errorf("%+v", b.Data)
+	}
+	if b := mustRun(t, s, "plot.New()").Value; b.Data[display.MIMEPNG] == nil {
+		t.Error("a plot is no picture")
+	}
+	if b := mustRun(t, s, "display.HTML(\"<i>x</i>\")").Value; b.Data[display.MIMEHTML] != "<i>x</i>" {
+		t.Errorf("%+v", b.Data)
+	}
+	if b := mustRun(t, s, "type Row struct{ Name string; Age int }\n[]Row{{\"a\", 1}}").Value; b.Data[display.MIMEHTML] == nil || b.Text() != "[{Name:a Age:1}]" {
+		t.Errorf("%+v", b.Data)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	var out, errw buffer
+	s, err := New(Options{Stdout: &out, Stderr: &errw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, s, `fmt.Print("a"); fmt.Fprint(os.Stdout, "b"); p := fmt.Println; p("c"); print("d", 1); println("e"); fmt.Fprintln(os.Stderr, "f")
+log.SetFlags(0); log.Print("g"); log.New(os.Stderr, "h ", 0).Println("i"); log.Default().Print("j")`)
+	if got := out.take(); got != "abc\n" {
+		t.Errorf("stdout %q", got)
+	}
+	if got := errw.take(); got != "d1e\nf\ng\nh i\nj\n" {
+		t.Errorf("stderr %q", got)
+	}
+}
+
+// A goroutine that panics between cells is reported and does no harm.
+func TestStrayPanic(t *testing.T) {
+	var errw buffer
+	s, err := New(Options{Stdout: io.Discard, Stderr: &errw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, s, "go func() { time.Sleep(30 * time.Millisecond); panic(\"late\") }()")
+	for range 200 {
+		if got := errw.take(); got != "" {
+			if !strings.Contains(got, "late") || !strings.Contains(got, "cell[1]:1") {
+				t.Error(got)
+			}
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Error("the panic was not reported")
+}
+
+// A cell stuck in a compiled call gives the prompt back, and what was there
+// before works on.
+func TestStuck(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "n := 0\ninc := func() int { n++; return n }\ninc()\nvar c = sync.NewCond(&sync.Mutex{})")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := s.Execute(ctx, "c.L.Lock(); c.Wait()")
+	var ce *CellError
+	if !errors.As(err, &ce) || ce.Kind != KindInterrupted || !strings.Contains(ce.Advice, "background") {
+		t.Errorf("%+v", err)
+	}
+	if text := mustRun(t, s, "inc()").Value.Text(); text != "2" {
+		t.Errorf("a closure of before returns %s", text)
+	}
+}
+
+// Temporaries of cells must be freed, and what a cell leaves behind is small.
+func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs 2,000 cells")
+	}
+	s := newSession(t)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	mustRun(t, s, "x := 0")
+	before := heap()
+	for i := range 2000 {
+		mustRun(t, s, fmt.Sprintf("t%d := 0\n_ = t%d\nx += len(make([]byte, 1<<18)) + %d", i%10, i%10, i))
+	}
+	if grown := heap() - before; int64(grown) > 100<<20 {
+		t.Errorf("2,000 cells left %d MB", grown>>20)
+	}
+}
+
+// Two sessions in one process do not meet.
+func TestTwoSessions(t *testing.T) {
+	var out1, out2 buffer
+	s1, err1 := New(Options{Stdout: &out1})
+	s2, err2 := New(Options{Stdout: &out2})
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	mustRun(t, s1, "x := 1")
+	mustRun(t, s2, "x := 2")
+	mustRun(t, s1, "fmt.Print(x)")
+	mustRun(t, s2, "fmt.Print(x)")
+	if a, b := out1.take(), out2.take(); a != "1" || b != "2" {
+		t.Error(a, b)
+	}
+}
+
+func FuzzSplit(f *testing.F) {
+	for _, seed := range []string{"", "x := 1", "import \"fmt\"\nfunc f() {}\nf()", "func (t T) m() {}", "func() {}()", "a; b;", "for i := 0; i < 3; i++ { }",
+		"`raw", "/* c", "}", "x :=", "// c\nfunc f() {}", "é := \"世\"", "\x00", "func f(", "import (\n\"a\"\n)\ntype T struct {\n}\n", "package main\nfunc main() {}", "'", "L: for {}"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		src = normalise(src)
+		chunks, _ := split(src)
+		end := 0
+		for _, c := range chunks {
+			if c.off < end || c.end < c.off || c.end > len(src) {
+				t.Fatalf("chunk %+v after %d in %q", c, end, src)
+			}
+			end = c.end
+		}
+		status, _ := IsComplete(src)
+		_, err := parseCell(token.NewFileSet(), "cell1", src)
+		if status == "complete" && err != nil && !isMagic(src) && strings.TrimSpace(src) != "" {
+			t.Fatalf("complete, but %v: %q", err, src)
+		}
+	})
+}
+
+// Whatever is completed or inspected, nothing panics.
+func TestCompleteAnything(t *testing.T) {
+	s := newSession(t)
+	pieces := []string{"x", ".", "(", ")", "{", "}", "[", "]", "mat", "fmt.", "func ", "for ", "range ", "\"", "`", "//", "\n", ";", ":=", "1", "é", "type T struct", "switch ", "case ", "%"}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		var b strings.Builder
+		for range r.IntN(12) {
+			b.WriteString(pieces[r.IntN(len(pieces))])
+		}
+		code := b.String()
+		cursor := r.IntN(len([]rune(code)) + 1)
+		s.Complete(code, cursor)
+		s.Inspect(code, cursor, 1)
+		IsComplete(code)
+	}
+}
