@@ -12,6 +12,7 @@ import (
 func table_github_com_gonvex_gonvex_convex_data() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"BreastCancer":            reflect.ValueOf(data.BreastCancer),
+		"CIFAR10":                 reflect.ValueOf(data.CIFAR10),
 		"CSVOptions":              reflect.ValueOf((*data.CSVOptions)(nil)),
 		"Circles":                 reflect.ValueOf(data.Circles),
 		"Diabetes":                reflect.ValueOf(data.Diabetes),
@@ -29,6 +30,9 @@ func table_github_com_gonvex_gonvex_convex_data() map[string]reflect.Value {
 		"PlantedReLU":             reflect.ValueOf(data.PlantedReLU),
 		"ReadCSV":                 reflect.ValueOf(data.ReadCSV),
 		"ReadIDX":                 reflect.ValueOf(data.ReadIDX),
+		"ReadLIBSVM":              reflect.ValueOf(data.ReadLIBSVM),
+		"ReadNPY":                 reflect.ValueOf(data.ReadNPY),
+		"ReadNPZ":                 reflect.ValueOf(data.ReadNPZ),
 		"Set":                     reflect.ValueOf((*data.Set)(nil)),
 		"Spiral":                  reflect.ValueOf(data.Spiral),
 		"Standardizer":            reflect.ValueOf((*data.Standardizer)(nil)),

@@ -13,6 +13,7 @@ func table_github_com_gonvex_gonvex_convex_sgd() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Options": reflect.ValueOf((*sgd.Options)(nil)),
 		"Point":   reflect.ValueOf((*sgd.Point)(nil)),
+		"Pool":    reflect.ValueOf(sgd.Pool),
 		"Result":  reflect.ValueOf((*sgd.Result)(nil)),
 		"Runs":    reflect.ValueOf(sgd.Runs),
 		"Steps":   reflect.ValueOf(&sgd.Steps).Elem(),

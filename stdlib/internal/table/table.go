@@ -24,8 +24,8 @@ type Group struct {
 	// Name is the group's section in packages.txt.
 	Name string
 	// Toolchain is the version of Go and the platform that the group was generated with, as
-	// "go1.26.8 linux/amd64". Elsewhere the tables compile and work, but generating them again may
-	// give other bytes: export data reaches into unexported parts.
+	// "go1.26.8 linux/amd64". The tables list nothing that depends on the platform, so they compile
+	// for others; generated there they may differ, for export data reaches into unexported parts.
 	Toolchain string
 	// Packages in order of path.
 	Packages []Package
