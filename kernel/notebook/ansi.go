@@ -112,6 +112,8 @@ func escape(s string) (params string, final byte, rest string) {
 			}
 		}
 		return "", 0, ""
+	case strings.IndexByte("()*+", s[1]) >= 0 && len(s) > 2: // character set
+		return "", 0, s[3:]
 	}
 	return "", 0, s[2:]
 }

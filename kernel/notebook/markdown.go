@@ -219,7 +219,7 @@ func (mathBlocks) Open(parent ast.Node, reader text.Reader, pc parser.Context) (
 		return n, parser.NoChildren
 	}
 	// Only what ends before the next blank line is a formula.
-	after := string(reader.Source()[segment.Stop:])
+	after := "\n" + string(reader.Source()[segment.Stop:])
 	if i := strings.Index(after, "\n\n"); i >= 0 {
 		after = after[:i]
 	}
