@@ -2,10 +2,12 @@ package main
 
 import "github.com/spf13/cobra"
 
-// commands is the table of subcommands, in the order of the help text's source files.
+// commands is the table of subcommands. Cobra sorts them by name in the help text.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newWorker(),
 		newInstall(),
+		newExec(),
 		newSolve(),
 		newDoctor(),
 		newVersion(),
