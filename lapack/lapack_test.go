@@ -7,12 +7,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
+	bgonum "gonum.org/v1/gonum/blas/gonum"
 	"gonum.org/v1/gonum/lapack"
 	"gonum.org/v1/gonum/mat"
 )
@@ -317,6 +319,55 @@ func TestShortSlicesPanic(t *testing.T) {
 			}()
 			call()
 		}()
+	}
+}
+
+// gonum's suites test float64 and complex128 only: float32 is compared with
+// gonum's own code.
+func TestFloat32(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	draw := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(rnd.NormFloat64())
+		}
+		return x
+	}
+	var ref bgonum.Implementation
+	trans := []blas.Transpose{blas.NoTrans, blas.Trans}
+	for _, n := range []int{1, 3, 17, 64, 101} {
+		m, k := n+5, 2*n+1
+		size := (k + 3) * (k + 3)
+		a, b, c, x := draw(size), draw(size), draw(size), draw(size)
+		close := func(what string, got, want []float32) {
+			t.Helper()
+			for i := range want {
+				if d := math.Abs(float64(got[i] - want[i])); !(d <= 1e-5*float64(k)*(1+math.Abs(float64(want[i])))) {
+					t.Fatalf("%s at n=%d: entry %d is %g, want %g", what, n, i, got[i], want[i])
+				}
+			}
+		}
+		for _, tA := range trans {
+			for _, tB := range trans {
+				got, want := slices.Clone(c), slices.Clone(c)
+				live.b32.Sgemm(tA, tB, m, n, k, 0.5, a, k+3, b, k+3, -1, got, k+3)
+				ref.Sgemm(tA, tB, m, n, k, 0.5, a, k+3, b, k+3, -1, want, k+3)
+				close("sgemm", got, want)
+			}
+			got, want := slices.Clone(c), slices.Clone(c)
+			live.b32.Sgemv(tA, m, n, 2, a, k+3, x, 1, 0.5, got, 2)
+			ref.Sgemv(tA, m, n, 2, a, k+3, x, 1, 0.5, want, 2)
+			close("sgemv", got, want)
+			for _, ul := range []blas.Uplo{blas.Upper, blas.Lower} {
+				got, want := slices.Clone(c), slices.Clone(c)
+				live.b32.Ssyrk(ul, tA, n, k, 1, a, k+3, 0, got, k+3)
+				ref.Ssyrk(ul, tA, n, k, 1, a, k+3, 0, want, k+3)
+				close("ssyrk", got, want)
+			}
+		}
+		if d := math.Abs(float64(live.b32.Sdot(k, a, 1, b, 2) - ref.Sdot(k, a, 1, b, 2))); d > 1e-4 {
+			t.Errorf("sdot is off by %g", d)
+		}
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/gonvex/gonvex/convex"
-	_ "github.com/gonvex/gonvex/lapack" // matrix products
 )
 
 // Options are the settings of a run. A nil pointer and the zero value mean the
