@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/gonvex/gonvex/stdlib"
 	"github.com/gonvex/gonvex/stdlib/internal/gonum"
 	"github.com/gonvex/gonvex/stdlib/internal/own"
 	"github.com/gonvex/gonvex/stdlib/internal/std"
@@ -137,6 +140,68 @@ func TestParseList(t *testing.T) {
 		if _, err := parseList([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// A cell can name the types that it meets: a package whose types the API of an included one mentions
+// is included too, or left out for a reason.
+func TestMentionedPackagesAreListed(t *testing.T) {
+	secs, err := parseList(packagesTxt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, s := range secs {
+		for _, e := range s.entries {
+			known[e.path] = true
+		}
+		for path := range s.left {
+			known[path] = true
+		}
+	}
+	var missing []string
+	imp := stdlib.Importer(token.NewFileSet())
+	for _, path := range stdlib.Paths() {
+		p, err := imp.Import(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mention := func(t types.Type, where string) {
+			types.TypeString(t, func(q *types.Package) string {
+				if !known[q.Path()] && !hidden(q.Path()) {
+					known[q.Path()] = true // say it once
+					missing = append(missing, q.Path()+" ("+path+"."+where+")")
+				}
+				return ""
+			})
+		}
+		for _, name := range p.Scope().Names() {
+			o := p.Scope().Lookup(name)
+			if !o.Exported() {
+				continue
+			}
+			if _, isType := o.(*types.TypeName); !isType {
+				mention(o.Type(), name)
+				continue
+			}
+			if s, ok := o.Type().Underlying().(*types.Struct); ok {
+				for f := range s.Fields() {
+					if f.Exported() {
+						mention(f.Type(), name+"."+f.Name())
+					}
+				}
+			} else {
+				mention(o.Type().Underlying(), name)
+			}
+			for m := range types.NewMethodSet(types.NewPointer(o.Type())).Methods() {
+				if m.Obj().Exported() {
+					mention(m.Obj().Type(), name+"."+m.Obj().Name())
+				}
+			}
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("packages.txt lists an API but not %s", strings.Join(missing, ", "))
 	}
 }
 

@@ -140,22 +140,12 @@ func generate(root string, sec *section) (*output, error) {
 	}
 	els := newElements(duration)
 	members := map[string][]byte{}
-	var index bytes.Buffer
-	fmt.Fprintf(&index, "%s\n\n// Package %s has the symbol tables of the section %s of packages.txt.\npackage %s\n", header, sec.name, sec.name, sec.name)
-	fmt.Fprintf(&index, "\nimport (\n\t_ \"embed\"\n\n\t%q\n)\n\n//go:embed pack.zip\nvar pack []byte\n\n// Group lists the packages.\n", module+"/stdlib/internal/table")
-	fmt.Fprintf(&index, "var Group = table.Group{\n\tName: %q,\n\tToolchain: %q,\n\tPack: pack,\n\tPackages: []table.Package{\n", sec.name, toolchain)
 	for _, p := range pkgs {
 		src, err := emitTable(sec.name, p.types, els)
 		if err != nil {
 			return nil, err
 		}
 		files[tableFile(p.ImportPath)] = src
-		preferred := ""
-		if p.preferred {
-			preferred = "Preferred: true, "
-		}
-		fmt.Fprintf(&index, "\t\t{Path: %q, Name: %q, %sSymbols: %s},\n", p.ImportPath, p.types.Name(), preferred, tableFunc(p.ImportPath))
-
 		var export bytes.Buffer
 		// No positions: they would name directories of this machine.
 		if err := gcexportdata.Write(&export, token.NewFileSet(), p.types); err != nil {
@@ -170,19 +160,53 @@ func generate(root string, sec *section) (*output, error) {
 			return nil, err
 		}
 	}
-	index.WriteString("\t},\n}\n")
 	if sec.name == "std" {
 		if members["doc/builtin"], err = builtinDocs(root); err != nil {
 			return nil, err
 		}
 	}
-	if files["group.go"], err = format.Source(index.Bytes()); err != nil {
+	if files["group.go"], err = groupFile(sec.name, pkgs); err != nil {
 		return nil, err
 	}
 	if files["pack.zip"], err = packZip(members); err != nil {
 		return nil, err
 	}
 	return &output{sec.name, files, skipped}, nil
+}
+
+// groupFile is the source of group.go.
+func groupFile(name string, pkgs []*loaded) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `%s
+
+// Package %s has the symbol tables of the section %[2]s of packages.txt.
+package %[2]s
+
+import (
+	_ "embed"
+
+	%q
+)
+
+//go:embed pack.zip
+var pack []byte
+
+// Group lists the packages.
+var Group = table.Group{
+	Name:      %[2]q,
+	Toolchain: %[4]q,
+	Pack:      pack,
+	Packages: []table.Package{
+`, header, name, module+"/stdlib/internal/table", toolchain)
+	for _, p := range pkgs {
+		preferred := ""
+		if p.preferred {
+			preferred = "Preferred: true, "
+		}
+		fmt.Fprintf(&b, "\t\t{Path: %q, Name: %q, %sSymbols: %s},\n", p.ImportPath, p.types.Name(), preferred, tableFunc(p.ImportPath))
+	}
+	b.WriteString("\t},\n}\n")
+	return format.Source(b.Bytes())
 }
 
 // packZip is a zip archive of the members, in order of name and without times.

@@ -12,6 +12,7 @@ import (
 
 func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 	return map[string]reflect.Value{
+		"ADMM":               reflect.ValueOf((*convex.ADMM)(nil)),
 		"Almost":             reflect.ValueOf(convex.Almost),
 		"Arch":               reflect.ValueOf((*convex.Arch)(nil)),
 		"Archs":              reflect.ValueOf(convex.Archs),
@@ -26,6 +27,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"DualBound":          reflect.ValueOf(convex.DualBound),
 		"EnumeratePatterns":  reflect.ValueOf(convex.EnumeratePatterns),
 		"ErrTooManyPatterns": reflect.ValueOf(&convex.ErrTooManyPatterns).Elem(),
+		"FISTA":              reflect.ValueOf((*convex.FISTA)(nil)),
 		"Fn":                 reflect.ValueOf((*convex.Fn)(nil)),
 		"GatePatterns":       reflect.ValueOf(convex.GatePatterns),
 		"GatedReLU":          reflect.ValueOf((*convex.GatedReLU)(nil)),
@@ -47,6 +49,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"MaskedData":         reflect.ValueOf((*convex.MaskedData)(nil)),
 		"Monitor":            reflect.ValueOf((*convex.Monitor)(nil)),
 		"Network":            reflect.ValueOf((*convex.Network)(nil)),
+		"NetworkBound":       reflect.ValueOf(convex.NetworkBound),
 		"NewMonitor":         reflect.ValueOf(convex.NewMonitor),
 		"NewPatterns":        reflect.ValueOf(convex.NewPatterns),
 		"NewPatternsBits":    reflect.ValueOf(convex.NewPatternsBits),
