@@ -1,0 +1,326 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+// pastCell is a cell that ran, and a line of the history file.
+type pastCell struct {
+	Session int    `json:"session"`
+	Line    int    `json:"line"` // its execution count; 0 marks the start of a session
+	Input   string `json:"input"`
+	Output  string `json:"output,omitempty"`
+}
+
+const (
+	maxHistoryFile   = 8 << 20 // beyond this the older half goes
+	maxHistoryOutput = 4 << 10 // of a result that is kept
+)
+
+// history keeps the cells of this session in memory, and those of all sessions
+// of the user in a file of JSON lines that kernels share. What goes wrong with
+// the file is logged once and otherwise ignored: a full disk stops no cell.
+type history struct {
+	path  string
+	log   *slog.Logger
+	write chan pastCell
+	done  chan struct{}
+
+	ready   chan struct{} // closed when the file has been read
+	mu      sync.Mutex
+	session int
+	old     []pastCell // of earlier sessions
+	cells   []pastCell
+	warned  bool
+	closed  bool
+}
+
+func newHistory(path string, log *slog.Logger) *history {
+	h := &history{path: path, log: log, session: 1, ready: make(chan struct{}), write: make(chan pastCell, 1024), done: make(chan struct{})}
+	switch path {
+	case "none":
+		h.path = ""
+	case "":
+		h.path = historyFile()
+	}
+	go h.run()
+	return h
+}
+
+// historyFile is $XDG_DATA_HOME/gonvex/history.jsonl, or the like.
+func historyFile() string {
+	dir := os.Getenv("XDG_DATA_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(dir, "gonvex", "history.jsonl")
+}
+
+// run reads the file, then appends to it.
+func (h *history) run() {
+	defer close(h.done)
+	h.load()
+	close(h.ready)
+	for c := range h.write {
+		if h.path == "" {
+			continue
+		}
+		h.mu.Lock()
+		c.Session = h.session
+		h.mu.Unlock()
+		h.locked(func(f *os.File) error { return appendLine(f, c) })
+	}
+}
+
+func (h *history) warn(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil && !h.warned {
+		h.warned = true
+		h.log.Warn("history is not kept on disk", "error", err)
+	}
+}
+
+// locked opens the file for appending under a lock that other kernels respect.
+func (h *history) locked(do func(*os.File) error) {
+	err := func() error {
+		f, err := os.OpenFile(h.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			return err
+		}
+		return do(f)
+	}()
+	h.warn(err)
+}
+
+func appendLine(f *os.File, c pastCell) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	return err
+}
+
+// load reads what earlier sessions left and takes the next session number.
+func (h *history) load() {
+	if h.path == "" {
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(h.path), 0o700); err != nil {
+		h.warn(err)
+		h.path = ""
+		return
+	}
+	h.locked(func(f *os.File) error {
+		b, err := os.ReadFile(h.path)
+		if err != nil {
+			return err
+		}
+		if len(b) > maxHistoryFile {
+			b = b[len(b)-maxHistoryFile/2:]
+			if i := bytes.IndexByte(b, '\n'); i >= 0 {
+				b = b[i+1:]
+			}
+			if err := renameio.WriteFile(h.path, b, 0o600); err != nil {
+				return err
+			}
+			// The new file has another lock; a kernel that starts at this very
+			// moment may take the same session number, which does no harm.
+			if f, err = os.OpenFile(h.path, os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+				return err
+			}
+			defer f.Close()
+		}
+		old, last := parseHistory(b)
+		h.mu.Lock()
+		h.old, h.session = old, last+1
+		h.mu.Unlock()
+		return appendLine(f, pastCell{Session: last + 1})
+	})
+}
+
+// parseHistory reads the lines of a history file, skipping what is not one.
+func parseHistory(b []byte) (cells []pastCell, last int) {
+	r := bufio.NewScanner(bytes.NewReader(b))
+	r.Buffer(nil, maxHistoryFile)
+	for r.Scan() {
+		var c pastCell
+		if json.Unmarshal(r.Bytes(), &c) != nil || c.Session <= 0 || c.Session > 1<<40 {
+			continue
+		}
+		last = max(last, c.Session)
+		if c.Line > 0 {
+			cells = append(cells, c)
+		}
+	}
+	return cells, last
+}
+
+func (h *history) add(line int, input, output string) {
+	if len(output) > maxHistoryOutput {
+		output = strings.ToValidUTF8(output[:maxHistoryOutput], "") + "…"
+	}
+	c := pastCell{Line: line, Input: input, Output: output}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cells = append(h.cells, c)
+	if h.closed || strings.TrimSpace(input) == "" {
+		return
+	}
+	select {
+	case h.write <- c:
+	default: // the disk does not keep up
+	}
+}
+
+// close writes what is left.
+func (h *history) close() {
+	h.mu.Lock()
+	if !h.closed {
+		h.closed = true
+		close(h.write)
+	}
+	h.mu.Unlock()
+	<-h.done
+}
+
+// all is every cell, oldest first.
+func (h *history) all() (cells []pastCell, session int) {
+	<-h.ready
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	cells = slices.Clone(h.old)
+	for _, c := range h.cells {
+		c.Session = h.session
+		cells = append(cells, c)
+	}
+	return cells, h.session
+}
+
+func lastOf(cells []pastCell, n *int) []pastCell {
+	if n == nil || *n < 0 || *n > len(cells) {
+		return cells
+	}
+	return cells[len(cells)-*n:]
+}
+
+func (h *history) tail(n *int) []pastCell {
+	cells, _ := h.all()
+	return lastOf(cells, n)
+}
+
+// between lists the lines from start to before stop (nil: the end) of a
+// session: 0 this one, negative so many before it, positive by its number.
+func (h *history) between(session, start int, stop *int) []pastCell {
+	cells, now := h.all()
+	if session <= 0 {
+		session += now
+	}
+	var in []pastCell
+	for _, c := range cells {
+		if c.Session == session && c.Line >= start && (stop == nil || c.Line < *stop) {
+			in = append(in, c)
+		}
+	}
+	return in
+}
+
+func (h *history) search(pattern string, n *int, unique bool) []pastCell {
+	cells, _ := h.all()
+	var in []pastCell
+	at := map[string]int{} // of inputs found, for unique: the latest stands
+	for _, c := range cells {
+		if !globMatch(pattern, c.Input) {
+			continue
+		}
+		if i, ok := at[c.Input]; ok && unique {
+			in[i].Line = 0
+		}
+		at[c.Input] = len(in)
+		in = append(in, c)
+	}
+	in = slices.DeleteFunc(in, func(c pastCell) bool { return c.Line == 0 })
+	return lastOf(in, n)
+}
+
+// globMatch reports whether all of s matches a pattern of *, ? and [...], as
+// SQLite's GLOB does it; "" stands for "*". It takes time proportional to the
+// product of the lengths at most.
+func globMatch(pattern, s string) bool {
+	if pattern == "" {
+		return true
+	}
+	p, t := []rune(pattern), []rune(s)
+	i, j := 0, 0
+	star, mark := -1, 0
+	for j < len(t) {
+		if i < len(p) && p[i] == '*' {
+			star, mark = i, j
+			i++
+			continue
+		}
+		if i < len(p) {
+			if n, ok := globOne(p[i:], t[j]); ok {
+				i += n
+				j++
+				continue
+			}
+		}
+		if star < 0 {
+			return false
+		}
+		mark++
+		i, j = star+1, mark
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
+
+// globOne matches one character and returns the length of the pattern used.
+func globOne(p []rune, c rune) (n int, ok bool) {
+	if p[0] == '?' {
+		return 1, true
+	}
+	if p[0] == '[' {
+		k, not, in := 1, false, false
+		if k < len(p) && (p[k] == '^' || p[k] == '!') {
+			not = true
+			k++
+		}
+		for first := true; k < len(p) && (p[k] != ']' || first); first = false {
+			lo, hi := p[k], p[k]
+			if k+2 < len(p) && p[k+1] == '-' && p[k+2] != ']' {
+				hi = p[k+2]
+				k += 2
+			}
+			in = in || lo <= c && c <= hi
+			k++
+		}
+		if k < len(p) {
+			return k + 1, in != not
+		}
+	}
+	return 1, p[0] == c
+}
