@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // commands is the table of subcommands. Cobra sorts them by name in the help text.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newKernel(),
 		newWorker(),
 		newInstall(),
 		newExec(),

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -34,6 +33,24 @@ def find_chromium():
         if path := shutil.which(name):
             return path
     pytest.fail("no Chromium: apt-get install chromium")
+
+
+class Lab:
+    """A running server: its folder, and its address."""
+
+    def __init__(self, root, url, token):
+        self.root, self.url, self.token = root, url, token
+
+    def page(self, path=""):
+        return f"{self.url}/lab{path}?token={self.token}&reset"
+
+    def kernels(self):
+        with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=30) as answer:
+            return json.load(answer)
+
+    def shut_down(self, kernel):
+        request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}?token={self.token}", method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +90,7 @@ def lab(tmp_path_factory, environment):
             assert server.poll() is None, f"JupyterLab ended; see {log.name}"
             assert time.monotonic() < deadline, f"JupyterLab does not answer; see {log.name}"
             time.sleep(0.2)
-    yield root, lambda path: f"{url}/lab{path}?token={token}&reset"
+    yield Lab(root, url, token)
     server.terminate()
     try:
         server.wait(30)
@@ -95,17 +112,27 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, request):
+def page(browser, lab, request):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(START)
     yield page
     page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png".replace("/", "_"))
     page.close()
+    for kernel in lab.kernels():  # the next test must not take this one's kernel for its own
+        lab.shut_down(kernel["id"])
 
 
-def open_notebook(page, url, name):
-    page.goto(url(f"/tree/{name}"))
+def wait_for_notebook(page, lab):
+    """Until the notebook is on the page and its kernel has answered.
+
+    The page also says "idle" before it has asked for a kernel; the server knows better.
+    """
     expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START)
+    deadline = time.monotonic() + START / 1000
+    while not any(k["execution_state"] == "idle" and k["connections"] for k in lab.kernels()):
+        assert time.monotonic() < deadline, f"the kernel does not start: {lab.kernels()}"
+        page.wait_for_timeout(200)
+    expect(page.locator(".jp-Toolbar-kernelName").first).to_have_text("Go (Gonvex)", timeout=START)
     wait_idle(page)
 
 
@@ -137,8 +164,7 @@ def wait_for_all_cells(page, code_cells):
 
 
 def test_launcher_offers_the_kernel(page, lab):
-    _, url = lab
-    page.goto(url(""))
+    page.goto(lab.page())
     card = page.locator('.jp-LauncherCard[title="Go (Gonvex)"]').first
     expect(card).to_be_visible(timeout=START)
     logo = card.locator("img").first
@@ -148,11 +174,9 @@ def test_launcher_offers_the_kernel(page, lab):
 
 def test_new_notebook(page, lab):
     """Type a cell, see its value; an error with its position; the interrupt button."""
-    _, url = lab
-    page.goto(url(""))
+    page.goto(lab.page())
     page.locator('.jp-LauncherCard[title="Go (Gonvex)"]').first.click()
-    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START)
-    wait_idle(page)
+    wait_for_notebook(page, lab)
 
     def run(code):
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()
@@ -173,11 +197,11 @@ def test_new_notebook(page, lab):
 
 @pytest.mark.parametrize("name", [QUICKSTART.name, "showcase.ipynb"])
 def test_run_all_cells(page, lab, name):
-    root, url = lab
-    path = Path(root) / name
+    path = lab.root / name
     assert path.exists(), f"{name} is missing"
     code_cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-    open_notebook(page, url, name)
+    page.goto(lab.page(f"/tree/{name}"))
+    wait_for_notebook(page, lab)
     menu(page, "Run", "Run All Cells")
     wait_for_all_cells(page, len(code_cells))
     wait_idle(page)
@@ -218,7 +242,6 @@ def test_run_all_cells(page, lab, name):
         if o.output_type == "error" and "raises-exception" not in c.metadata.get("tags", [])
     ]  # fmt: skip
     assert not errors, errors
-    menu(page, "Kernel", "Shut Down Kernel")
 
 
 def test_executed_page(browser, gonvex, tmp_path):
