@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -124,6 +125,9 @@ func (em *emitter) stmt(s ast.Stmt) string {
 		return em.mark(s) + em.deferStmt(x)
 	case *ast.DeclStmt:
 		return em.localDecl(x)
+	case *ast.AssignStmt:
+		calls, values := em.hoistCalls(x)
+		return em.mark(s) + calls + em.assign(x, values) + "\n"
 	}
 	return em.mark(s) + em.simple(s) + "\n"
 }
@@ -311,20 +315,60 @@ func (em *emitter) simple(s ast.Stmt) string {
 	case *ast.IncDecStmt:
 		return em.expr(x.X) + x.Tok.String()
 	case *ast.AssignStmt:
-		if x.Tok == token.DEFINE && len(x.Lhs) > 1 {
-			if s, ok := em.mixedDefine(x); ok {
-				return s
-			}
-		}
-		return em.exprs(x.Lhs) + " " + x.Tok.String() + " " + em.rhs(x)
+		return em.assign(x, em.rhs(x))
 	}
 	em.fail(s.Pos(), "unsupported statement %T", s)
 	return ""
 }
 
+// assign writes an assignment or definition of the values that rhs or
+// hoistCalls wrote.
+func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
+	if x.Tok == token.DEFINE && len(x.Lhs) > 1 {
+		if s, ok := em.mixedDefine(x, values); ok {
+			return s
+		}
+	}
+	return em.exprs(x.Lhs) + " " + x.Tok.String() + " " + strings.Join(values, ", ")
+}
+
+// hoistCalls writes the values of an assignment with the calls among several
+// of them in variables of their own, which come first: in a, b = f(), p.x
+// yaegi would leave b zero. Go fixes the order of calls only among themselves,
+// so nothing else moves.
+func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string) {
+	values = em.rhs(x)
+	if len(x.Lhs) != len(x.Rhs) || len(x.Rhs) < 2 || slices.ContainsFunc(x.Lhs, hasCall) {
+		return "", values
+	}
+	for i, e := range x.Rhs {
+		if hasCall(e) && em.info.Types[e].Value == nil {
+			v := em.fresh("v")
+			calls += v + " := " + values[i] + "\n"
+			values[i] = v
+		}
+	}
+	return calls, values
+}
+
+// hasCall tells an expression with a call in it, function literals aside.
+func hasCall(e ast.Expr) bool {
+	found := false
+	ast.Inspect(e, func(n ast.Node) bool {
+		switch n.(type) {
+		case *ast.CallExpr:
+			found = true
+		case *ast.FuncLit:
+			return false
+		}
+		return !found
+	})
+	return found
+}
+
 // mixedDefine splits a definition that also assigns to existing variables:
 // yaegi would define those again.
-func (em *emitter) mixedDefine(x *ast.AssignStmt) (string, bool) {
+func (em *emitter) mixedDefine(x *ast.AssignStmt, values []string) (string, bool) {
 	mixed := false
 	for _, l := range x.Lhs {
 		mixed = mixed || !isBlank(l) && em.info.Defs[l.(*ast.Ident)] == nil
@@ -343,12 +387,17 @@ func (em *emitter) mixedDefine(x *ast.AssignStmt) (string, bool) {
 			ls = append(ls, em.ident(id))
 		}
 	}
-	return o.String() + strings.Join(ls, ", ") + " = " + em.exprs(x.Rhs), true
+	return o.String() + strings.Join(ls, ", ") + " = " + strings.Join(values, ", "), true
 }
 
-func (em *emitter) rhs(x *ast.AssignStmt) string {
+// rhs writes the values of an assignment or definition, one by one.
+func (em *emitter) rhs(x *ast.AssignStmt) []string {
 	if x.Tok == token.DEFINE || len(x.Lhs) != len(x.Rhs) || x.Tok == token.SHL_ASSIGN || x.Tok == token.SHR_ASSIGN {
-		return em.exprs(x.Rhs)
+		var ss []string
+		for _, e := range x.Rhs {
+			ss = append(ss, em.expr(e))
+		}
+		return ss
 	}
 	var ss []string
 	for i, e := range x.Rhs {
@@ -364,7 +413,7 @@ func (em *emitter) rhs(x *ast.AssignStmt) string {
 		}
 		ss = append(ss, s)
 	}
-	return strings.Join(ss, ", ")
+	return ss
 }
 
 func (em *emitter) localDecl(x *ast.DeclStmt) string {
