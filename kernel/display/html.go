@@ -20,7 +20,7 @@ const style = `<style>` +
 	`.gvx tbody tr{background:none}` +
 	`.gvx tbody tr:nth-child(even){background:color-mix(in srgb,currentColor 4%,transparent)}` +
 	`.gvx tbody tr:hover{background:color-mix(in srgb,currentColor 9%,transparent)}` +
-	`.gvx .l{text-align:left}.gvx .e{opacity:.45;text-align:center}.gvx .bad{color:var(--jp-error-color1,#d33)}` +
+	`.gvx table td.l,.gvx table th.l{text-align:left}.gvx table td.e,.gvx table th.e{opacity:.45;text-align:center}.gvx table td.bad{color:var(--jp-error-color1,#d33)}` +
 	`.gvx .cap{opacity:.65;font-size:.9em;margin-top:1px}` +
 	`.gvx .bar{display:inline-block;vertical-align:middle;width:220px;height:8px;border-radius:4px;background:color-mix(in srgb,currentColor 14%,transparent);overflow:hidden;margin:0 10px}` +
 	`.gvx .bar i{display:block;height:100%;border-radius:4px;background:var(--jp-brand-color1,#1976d2)}` +

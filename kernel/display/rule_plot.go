@@ -126,6 +126,8 @@ func (f Figure) bundle() Bundle {
 }
 
 func (f Figure) draw(c draw.Canvas, rows, cols int) {
+	c.SetColor(f.background()) // also of the margin, which the plots leave alone
+	c.Fill(c.Rectangle.Path())
 	c = draw.Crop(c, margin, -margin, margin, -margin)
 	if f.Title != "" {
 		style := plot.New().Title.TextStyle
@@ -154,6 +156,18 @@ func (f Figure) draw(c draw.Canvas, rows, cols int) {
 			}
 		}
 	}
+}
+
+// background is that of the first plot, which is white unless it was changed.
+func (f Figure) background() color.Color {
+	for _, row := range f.Plots {
+		for _, p := range row {
+			if p != nil && p.BackgroundColor != nil {
+				return p.BackgroundColor
+			}
+		}
+	}
+	return color.White
 }
 
 // text names the figure by its titles.

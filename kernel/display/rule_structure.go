@@ -312,8 +312,12 @@ func structGrid(v reflect.Value) *grid {
 		if !f.IsExported() {
 			continue
 		}
+		e := entryOf(v.Field(i))
+		if e.kind == number {
+			e.kind = words // fields are of all kinds: they line up at the left
+		}
 		g.index = append(g.index, f.Name)
-		g.rows = append(g.rows, []entry{entryOf(v.Field(i))})
+		g.rows = append(g.rows, []entry{e})
 	}
 	return g
 }
