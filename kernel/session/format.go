@@ -253,8 +253,10 @@ func (p *printer) compiled(v reflect.Value) {
 		fmt.Fprint(&p.b, v)
 	case p.sharp:
 		fmt.Fprintf(&p.b, "%#v", v.Interface())
-	case p.show && v.Kind() != reflect.String:
+	case p.show && v.Kind() != reflect.String && p.depth == 1:
 		p.b.WriteString(display.Text(v.Interface()))
+	case p.show && v.Kind() != reflect.String: // in the short form of something inside a value
+		p.b.WriteString(strings.TrimSuffix(strings.TrimPrefix(display.Text([1]any{v.Interface()}), "["), "]"))
 	case p.plus:
 		fmt.Fprintf(&p.b, "%+v", v.Interface())
 	default:

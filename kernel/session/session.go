@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gonvex/gonvex/kernel/display"
 	"github.com/gonvex/gonvex/stdlib"
@@ -94,7 +95,18 @@ func New(o Options) (*Session, error) {
 	if o.Publisher != nil {
 		display.SetPublisher(o.Publisher)
 	}
+	time.AfterFunc(100*time.Millisecond, s.warm) // after the first cell of who is in a hurry
 	return s, nil
+}
+
+// warm decodes, before a cell asks for them, the types of the packages that
+// most notebooks use: that is most of what a package's first use costs.
+func (s *Session) warm() {
+	for _, n := range append([]string{"fmt", "math"}, favourites...) {
+		if path, ok := stdlib.Named(n); ok {
+			s.imp.Import(path)
+		}
+	}
 }
 
 // reset begins anew: an empty world and a fresh interpreter. The counter of
