@@ -57,6 +57,10 @@ func (ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error
 	}
 	if pat.Complete {
 		prog.Scope = Global
+	} else {
+		bound := &reluBound{X: t.X}
+		beta := p.Beta
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 { return bound.polar(ctx, v, beta) }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
 		net := &Network{Arch: "relu", Inputs: t.d, Outputs: 1, Activations: reluActivations}

@@ -157,23 +157,43 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 		return 0, nil, fmt.Errorf("convex: %w: it needs Polar of penalty %q", errNoBound, prog.Penalty.Name)
 	}
 	s, low := maximise(value, limit)
-	// The sum is rounded too; its terms are no larger than this.
-	size := math.Abs(low)
-	for i, t := range v {
-		y := 1.0
-		if prog.Loss.Labels != nil {
-			y = math.Abs(prog.Loss.Labels[i])
-		}
-		t = math.Abs(s * t)
-		size += t * (t + y)
-	}
-	low -= 4e-16 * math.Sqrt(float64(len(v)+16)) * size
+	low -= rounding(prog.Loss, v, s, low)
 	if math.IsNaN(low) {
 		low = math.Inf(-1)
 	}
 	dual := append([]float64(nil), v...)
 	scale(s, dual)
 	return low, dual, nil
+}
+
+// rounding is a bound, with a margin, on the error of evaluating -L*(-sv).
+func rounding(loss Fn, v []float64, s, value float64) float64 {
+	size := math.Abs(value)
+	for i, t := range v {
+		y := 1.0
+		if loss.Labels != nil {
+			y = math.Abs(loss.Labels[i])
+		}
+		t = math.Abs(s * t)
+		size += t * (t + y)
+	}
+	return 4e-16 * math.Sqrt(float64(len(v)+16)) * size
+}
+
+// rayBound is the largest -L*(-sv) for 0 ≤ s ≤ limit, less its rounding.
+func rayBound(loss Fn, v []float64, limit float64) float64 {
+	sv := make([]float64, len(v))
+	s, low := maximise(func(s float64) float64 {
+		for i, t := range v {
+			sv[i] = -s * t
+		}
+		return -loss.Conj(sv)
+	}, limit)
+	low -= rounding(loss, v, s, low)
+	if math.IsNaN(low) {
+		return math.Inf(-1)
+	}
+	return low
 }
 
 // maximise returns the best of a concave function on [0, limit], looking first

@@ -193,3 +193,82 @@ func TestRestrictedIsNotGlobal(t *testing.T) {
 		t.Errorf("all patterns, given: %v %v", again, err)
 	}
 }
+
+// The bound over all patterns, enumerated and spectral, is one; and the bound
+// from any network's predictions.
+func TestGlobalBounds(t *testing.T) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(35, 36))
+	for trial := 0; trial < 4; trial++ {
+		n, d := 12, 2+trial%2
+		X := randomMatrix(rng, n, d)
+		y := mat.NewVecDense(n, nil)
+		for i := 0; i < n; i++ {
+			y.SetVec(i, float64(2*rng.IntN(2)-1))
+		}
+		for _, l := range losses() {
+			p := Problem{X: X, Y: y, Loss: l, Beta: 0.3}
+			full, err := Solve(ctx, p, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := make([]float64, n)
+			for i := range v {
+				v[i] = rng.NormFloat64()
+			}
+			exact, spectral := (&reluBound{X: X}).polar(ctx, v, 0.3), (&reluBound{X: X}).spectral(v)/0.3
+			for k := 0; k < 2000; k++ {
+				u := randomMatrix(rng, d, 1).RawMatrix().Data
+				normalise(u)
+				m := 0.0
+				for i := 0; i < n; i++ {
+					m += v[i] * math.Max(0, dot(X.RawRowView(i), u))
+				}
+				if math.Abs(m)/0.3 > exact*(1+1e-12) {
+					t.Fatalf("M is at least %v, enumeration says %v", math.Abs(m)/0.3, exact)
+				}
+			}
+			if exact > spectral {
+				t.Errorf("exact %v above spectral %v", exact, spectral)
+			}
+			some := p
+			some.Patterns, _ = SamplePatterns(X, 6, 1)
+			sol, err := Solve(ctx, some, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sol.GlobalLower > full.Primal*(1+1e-12) || sol.Lower < full.Lower*(1-1e-9) {
+				t.Errorf("%s: global bound %v, optimum %v, restricted bound %v", l.Name, sol.GlobalLower, full.Primal, sol.Lower)
+			}
+			if sol.Scope == Global && sol.Primal > full.Primal*(1+2e-6) {
+				t.Errorf("%s: %v called global, the optimum is %v", l.Name, sol.Primal, full.Primal)
+			}
+			low, err := NetworkBound(ctx, p, sol.Network)
+			if err != nil || low > full.Primal*(1+1e-12) {
+				t.Errorf("%s: network bound %v, optimum %v (%v)", l.Name, low, full.Primal, err)
+			}
+			best, err := NetworkBound(ctx, p, full.Network)
+			smooth := full.Program.Loss.Grad != nil
+			if err != nil || (smooth && best < full.Primal*(1-1e-2)) {
+				t.Errorf("%s: bound of the optimal network %v, optimum %v (%v)", l.Name, best, full.Primal, err)
+			}
+		}
+	}
+	// Patterns that matter suffice: the optimum over them is proved global.
+	p := toyProblem(1e-2)
+	full, err := Solve(ctx, p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used []int
+	for g, b := range full.Program.Blocks {
+		if norm2(b.Of(full.Certificate.X)) > 0 {
+			used = append(used, g%full.Program.Patterns.Len())
+		}
+	}
+	p.Patterns, _ = NewPatterns(full.Program.Patterns.Subset(used).Dense())
+	sol, err := Solve(ctx, p, nil)
+	if err != nil || sol.Program.Scope != Restricted || sol.Scope != Global || sol.Status != Optimal {
+		t.Errorf("patterns in use: %v %v", sol, err)
+	}
+}

@@ -65,6 +65,11 @@ type Program struct {
 	Problem  Problem // what it came from, with Patterns filled in; zero for a program built by hand
 	Patterns *Patterns
 
+	// AllPatterns, for a program over some of the patterns, is an upper bound
+	// on the dual constraint of v over all of them: v times its reciprocal is
+	// dual feasible for the problem with every pattern. nil when there is none.
+	AllPatterns func(ctx context.Context, v []float64) float64
+
 	// Decode maps a point to a network of the same objective; nil when there
 	// is no network behind the program.
 	Decode func(x []float64) (*Network, error)

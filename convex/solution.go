@@ -14,11 +14,15 @@ type Solution struct {
 	Gap           float64 // (Primal-Lower)/|Primal|
 	Infeasibility float64 // largest cone violation of the solver's point, relative to its data and norm
 	Scope         Scope
-	Status        Status
-	Solver        string
-	Iterations    int
-	Elapsed       time.Duration
-	Backend       string // linear algebra behind the run
+	// GlobalLower is a lower bound on the optimum over all networks of the
+	// architecture. With Scope Global it is Lower; with Scope Restricted it is
+	// usually far weaker; -Inf when there is none.
+	GlobalLower float64
+	Status      Status
+	Solver      string
+	Iterations  int
+	Elapsed     time.Duration
+	Backend     string // linear algebra behind the run
 
 	// NetworkObjective is the objective of Program.Problem at Network. It is
 	// Primal unless the program was changed after Lower.

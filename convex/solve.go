@@ -87,6 +87,7 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 			return nil, err
 		}
 	}
+	sol.boundGlobally(ctx, s.Tol)
 	sol.Gap = relativeGap(sol.Primal, sol.Lower)
 	sol.Status = finalStatus(pt.Status, sol.Gap, s.Tol)
 	sol.Elapsed = time.Since(start)
@@ -105,6 +106,34 @@ func finalStatus(solver Status, gap, tol float64) Status {
 		return Numerical
 	}
 	return solver
+}
+
+// boundGlobally fills in GlobalLower, and makes the scope global when the bound
+// over all patterns closes the gap. The network is then optimal whatever
+// patterns it was trained on.
+func (sol *Solution) boundGlobally(ctx context.Context, tol float64) {
+	prog := sol.Program
+	sol.GlobalLower = sol.Lower
+	if sol.Scope == Global {
+		return
+	}
+	var slope []float64
+	if g := prog.Loss.anyGrad(); g != nil {
+		f := make([]float64, prog.Op.Rows)
+		prog.Op.Apply(f, sol.Certificate.X)
+		g(f, f)
+		scale(-1, f)
+		slope = f
+	}
+	sol.GlobalLower = prog.globalLower(ctx, slope, sol.Certificate.Dual)
+	// A program whose parts were exchanged is not the one that AllPatterns
+	// knows.
+	if sol.Network == nil || sol.NetworkObjective != sol.Primal {
+		sol.GlobalLower = math.Inf(-1)
+	}
+	if relativeGap(sol.Primal, sol.GlobalLower) <= tol {
+		sol.Scope, sol.Certificate.Scope, sol.Lower = Global, Global, sol.GlobalLower
+	}
 }
 
 // decode makes the network of the certified point, prunes it where it has more
