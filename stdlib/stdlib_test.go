@@ -414,7 +414,8 @@ func BenchmarkSymbols(b *testing.B) {
 	}
 }
 
-// A cell can use all that our own packages export: nothing in them is generic or needs iterators.
+// A cell can use all that our own packages export, and is told what it is for: nothing in them is
+// generic, needs iterators, or is without a doc comment.
 func TestOwnPackagesSuitCells(t *testing.T) {
 	imp := Importer(token.NewFileSet())
 	for _, path := range Paths() {
@@ -426,8 +427,14 @@ func TestOwnPackagesSuitCells(t *testing.T) {
 			t.Fatal(err)
 		}
 		check := func(o types.Object, where string) {
+			if !o.Exported() {
+				return
+			}
+			if d, ok := DocOf(path, where+o.Name()); ok && d.Text == "" {
+				t.Errorf("%s.%s%s has no doc comment", path, where, o.Name())
+			}
 			f, isFunc := o.(*types.Func)
-			if !o.Exported() || !isFunc {
+			if !isFunc {
 				return
 			}
 			if f.Signature().TypeParams().Len() > 0 {
