@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gonvex/gonvex/convex/data"
 	"github.com/gonvex/gonvex/kernel/gonvex/kernelspec"
 	"github.com/gonvex/gonvex/lapack"
 )
@@ -45,6 +46,7 @@ func Examine(ctx context.Context, binary string) []Finding {
 		backend(lapack.Info()),
 		kernels(binary, jupyters),
 		describeJupyters(jupyters),
+		dataSets(),
 		browser(),
 	)
 }
@@ -212,6 +214,26 @@ func kernels(binary string, jupyters []jupyter) []Finding {
 		}
 	}
 	return found
+}
+
+// dataSets tries to load every set that package data knows by name. Of a set in two parts it
+// loads the test part, which is the smaller.
+func dataSets() []Finding {
+	const area = "Data sets"
+	names := data.Names()
+	var there []string
+	var found []Finding
+	for _, name := range names {
+		if slices.Contains(names, name+"_test") {
+			continue
+		}
+		if _, err := data.Load(name); err != nil {
+			found = append(found, Finding{area, Optional, strings.TrimPrefix(err.Error(), "data: "), ""})
+			continue
+		}
+		there = append(there, strings.TrimSuffix(name, "_test"))
+	}
+	return append([]Finding{{area, Good, strings.Join(there, ", "), ""}}, found...)
 }
 
 // browser looks for what the browser test drives. Only developers need it.

@@ -111,6 +111,18 @@ func TestJupyterThatDoesNotRun(t *testing.T) {
 	}
 }
 
+func TestDataSets(t *testing.T) {
+	found := dataSets()
+	if found[0].State != Good || !strings.Contains(found[0].Text, "digits") {
+		t.Errorf("the embedded sets: %+v", found[0])
+	}
+	for _, f := range found[1:] {
+		if f.State != Optional || f.Text == "" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 func TestBackend(t *testing.T) {
 	f := backend(lapack.Information{Backend: "gonum", Library: "gonum", Why: "built without cgo"})
 	if f[0].State == Good || f[0].Fix == "" {

@@ -35,13 +35,13 @@ class TestGonvex(jupyter_kernel_test.KernelTests):
         "x := `raw",
         "x := 1 +",
     ]
-    invalid_code_samples = ["x := )", "func func", "}", 'x := "unterminated']
+    invalid_code_samples = ["x := )", "}", 'x := "unterminated']
     code_generate_error = 'panic("boom")'
     code_execute_result = [
         {"code": "6*7", "result": "42"},
-        {"code": '"a" + "b"', "result": "ab"},
+        {"code": "var v float64 = 0.5\nv * 3", "result": "1.5"},
         {"code": "func sq(x int) int { return x * x }\nsq(12)", "result": "144"},
-        {"code": 'import "strings"\nstrings.Repeat("ab", 2)', "result": "abab"},
+        {"code": 'import "strings"\nstrings.Count("abab", "ab")', "result": "2"},
     ]
     code_display_data = [{"code": 'display.Show(display.HTML("<b>hi</b>"))', "mime": "text/html"}]
     code_inspect_sample = "fmt.Println"

@@ -108,8 +108,10 @@ def test_wild_cells(kernel):
 
 def test_redefinition(kernel):
     assert kernel.text("v := 1\nfunc f() int { return v }\nfunc g() int { return f() }\ng()").strip() == "1"
-    assert kernel.text('v := "now a string"\nlen(v)').strip() == "12"
-    assert kernel.text("func f() int { return 5 }\nf()").strip() == "5"
+    # f no longer compiles, and the kernel says so; the new v stands.
+    told = kernel.text('v := "now a string"\nlen(v)')
+    assert "func f" in told and told.endswith("12"), told
+    assert kernel.text("func f() int { return 5 }\nf()").endswith("5")
 
 
 def test_a_cell_with_a_compile_error_changes_nothing(kernel):
