@@ -14,6 +14,7 @@ type grid struct {
 	head    []string // titles of the columns; nil: none
 	index   []string // titles of the rows; nil: none
 	rows    [][]entry
+	picture string // SVG shown below
 	caption string
 }
 
@@ -146,7 +147,7 @@ func (g *grid) write(p *page) {
 		}
 		p.WriteString("</tr>")
 	}
-	p.WriteString("</tbody></table>")
+	p.WriteString("</tbody></table>" + g.picture)
 	p.caption(g.caption)
 }
 

@@ -61,6 +61,8 @@ func TestText(t *testing.T) {
 		{func(int) string { return "" }, "func(int) string"}, {(func())(nil), "<nil>"}, {make(chan int, 3), "chan int (0 of 3)"},
 		{speaks{}, "hi"}, {(*card)(nil), "<nil>"},
 		{mat.NewDense(2, 2, []float64{1, 2, 3, 4.25}), "2×2 Dense\n1.00  2.00\n3.00  4.25"},
+		{[]*plot.Plot{plot.New(), nil}, "[plot <nil>]"}, {[]image.Image{image.NewGray(image.Rect(0, 0, 1, 2))}, "[1×2 image.Gray]"},
+		{Custom{Value: 3}, "3"}, {Custom{Text: func() string { return "t" }}, "t"}, {Figure{}, "plot"},
 		{struct{ M *mat.Dense }{mat.NewDense(2, 3, nil)}, "{M:2×3 Dense}"},
 	} {
 		if got := Text(c.v); got != c.want {
@@ -135,7 +137,7 @@ func TestRender(t *testing.T) {
 		{"error", errors.New("a <bad> thing"), MIMEHTML, []string{"a &lt;bad&gt; thing"}},
 		{"duration", time.Second, "", []string{"1s"}},
 		{"plot", p, MIMEPNG + " " + MIMESVG, []string{"plot: A plot"}},
-		{"image", image.NewRGBA(image.Rect(0, 0, 3, 2)), MIMEPNG, []string{"3×2 *image.RGBA"}},
+		{"image", image.NewRGBA(image.Rect(0, 0, 3, 2)), MIMEPNG, []string{"3×2 image.RGBA"}},
 		{"endless image", image.NewUniform(image.Black), "", []string{"not shown"}},
 		{"html", HTML("<i>x</i><br>y"), MIMEHTML, []string{"<i>x</i>", "x\ny"}},
 		{"markdown", Markdown("*x*"), MIMEMarkdown, nil},
@@ -184,5 +186,30 @@ func TestRender(t *testing.T) {
 		if string(text) != string(again) {
 			t.Errorf("%s: does not survive JSON:\n%s\n%s", c.name, text, again)
 		}
+	}
+}
+
+func TestJSONOf(t *testing.T) {
+	self := make([]any, 100)
+	for i := range self {
+		self[i] = self
+	}
+	loop := &list{V: 1}
+	loop.Next = loop
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{nil, "null"}, {"<a>", `"<a>"`}, {[]float64{1, math.NaN(), math.Inf(1)}, "[1,null,null]"},
+		{map[string]any{"a": math.NaN(), "f": func() {}}, `{"a":null,"f":null}`}, {point{1, math.NaN(), 2}, `{"X":1,"Y":null}`},
+		{loop, `{"Next":"…","V":1}`}, {complex(1, 2), "[1,2]"}, {map[point]int{{1, 2, 3}: 4}, `{"{X:1 Y:2 c:3}":4}`},
+		{[]any{[]int(nil), uint8(3), true, (*point)(nil), math.NaN()}, "[null,3,true,null,null]"},
+	} {
+		if got := string(JSONOf(c.v)); got != c.want {
+			t.Errorf("JSONOf(%T) = %s, want %s", c.v, got, c.want)
+		}
+	}
+	if got := JSONOf(self); !json.Valid([]byte(got)) {
+		t.Error("a slice that holds itself")
 	}
 }

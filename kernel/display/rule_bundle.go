@@ -79,7 +79,7 @@ func (c Custom) bundle() Bundle {
 	case len(b.Data) == 0:
 		return Render(c.Value)
 	case c.Text == nil:
-		b.set(MIMEText, Text(c.Value))
+		b.set(MIMEText, c.String())
 	}
 	return b
 }

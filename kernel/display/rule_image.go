@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/png"
 	"reflect"
+	"strings"
 )
 
 // maxPixels bounds the pictures that are encoded: an image.Uniform, say, has
@@ -21,7 +22,7 @@ func renderImage(v any) (Bundle, bool) {
 		return Bundle{}, false
 	}
 	size := m.Bounds().Size()
-	text := fmt.Sprintf("%d×%d %s", size.X, size.Y, reflect.TypeOf(v))
+	text := imageText(m)
 	var b Bundle
 	b.set(MIMEText, text)
 	if size.X <= 0 || size.Y <= 0 || size.X > maxPixels || size.Y > maxPixels || size.X*size.Y > maxPixels {
@@ -36,4 +37,9 @@ func renderImage(v any) (Bundle, bool) {
 	b.set(MIMEPNG, out.Bytes())
 	b.setSize(MIMEPNG, size.X, size.Y)
 	return b, true
+}
+
+func imageText(m image.Image) string {
+	size := m.Bounds().Size()
+	return fmt.Sprintf("%d×%d %s", size.X, size.Y, strings.TrimPrefix(reflect.TypeOf(m).String(), "*"))
 }

@@ -103,7 +103,7 @@ func (f Figure) bundle() Bundle {
 		return b
 	}
 	var b Bundle
-	b.set(MIMEText, f.text())
+	b.set(MIMEText, f.String())
 	wl, hl := vg.Length(w)*vg.Inch, vg.Length(h)*vg.Inch
 
 	var out bytes.Buffer
@@ -170,8 +170,8 @@ func (f Figure) background() color.Color {
 	return color.White
 }
 
-// text names the figure by its titles.
-func (f Figure) text() string {
+// String names the figure by its titles.
+func (f Figure) String() string {
 	name := "plot"
 	if t := f.Title; t != "" {
 		name += ": " + oneLine(t, wordLimit)

@@ -107,7 +107,7 @@ func vectorGrid(v reflect.Value) *grid {
 	if k := v.Type().Elem().Kind(); k == reflect.Float32 || k == reflect.Float64 {
 		align([][]entry{row}, [][]float64{values})
 	}
-	return &grid{head: indices(at), rows: [][]entry{row}, caption: goType(v.Type()) + " · " + vectorSummary(v)}
+	return &grid{head: indices(at), rows: [][]entry{row}, picture: sparkline(v), caption: goType(v.Type()) + " · " + vectorSummary(v)}
 }
 
 func vectorSummary(v reflect.Value) string {

@@ -3,6 +3,7 @@ package display
 import (
 	"cmp"
 	"fmt"
+	"image"
 	"reflect"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/plot"
 )
 
 // Bounds on what is shown of a value. They keep a careless last line (a
@@ -236,6 +238,10 @@ func (p *writer) ownText(v reflect.Value, depth int) (s string, ok bool) {
 		return x.String(), true
 	case fmt.Formatter:
 		return fmt.Sprintf("%v", x), true
+	case *plot.Plot:
+		return Figure{Plots: [][]*plot.Plot{{x}}}.String(), true
+	case image.Image:
+		return imageText(x), true
 	case mat.Matrix:
 		if depth > 0 || p.nested {
 			return shapeOf(x), true

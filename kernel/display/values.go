@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 )
 
 // HTML is shown as HTML.
@@ -38,13 +39,21 @@ type Custom struct {
 	PNG, JPEG                        func() []byte
 }
 
+// String returns the plain form.
+func (c Custom) String() string {
+	if c.Text != nil {
+		return c.Text()
+	}
+	return Text(c.Value)
+}
+
 // JSONOf returns v as JSON. NaN and infinities, which JSON cannot hold,
 // become null; what has no JSON form at all becomes a string of its text.
 func JSONOf(v any) JSON {
 	if text, err := marshal(v); err == nil {
 		return JSON(text)
 	}
-	if text, err := marshal(finite(reflect.ValueOf(v), 0)); err == nil {
+	if text, err := marshal(finite(reflect.ValueOf(v), nil)); err == nil {
 		return JSON(text)
 	}
 	text, _ := marshal(Text(v))
@@ -68,10 +77,18 @@ func marshal(v any) (text []byte, err error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// finite copies v into plain maps and slices that encoding/json accepts.
-func finite(v reflect.Value, depth int) any {
-	if depth > maxDepth {
-		return "…"
+// finite copies v into plain maps and slices that encoding/json accepts. path
+// holds what is being copied, to see cycles.
+func finite(v reflect.Value, path []uintptr) any {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice:
+		if v.IsNil() {
+			return nil
+		}
+		if slices.Contains(path, v.Pointer()) {
+			return "…"
+		}
+		path = append(path, v.Pointer())
 	}
 	switch v.Kind() {
 	case reflect.Invalid, reflect.Func, reflect.Chan, reflect.UnsafePointer:
@@ -83,29 +100,26 @@ func finite(v reflect.Value, depth int) any {
 		return v.Float()
 	case reflect.Complex64, reflect.Complex128:
 		c := v.Complex()
-		return []any{finite(reflect.ValueOf(real(c)), depth), finite(reflect.ValueOf(imag(c)), depth)}
+		return []any{finite(reflect.ValueOf(real(c)), path), finite(reflect.ValueOf(imag(c)), path)}
 	case reflect.Pointer, reflect.Interface:
-		return finite(v.Elem(), depth+1)
+		return finite(v.Elem(), path)
 	case reflect.Slice, reflect.Array:
-		if v.Kind() == reflect.Slice && v.IsNil() {
-			return nil
-		}
 		out := make([]any, v.Len())
 		for i := range out {
-			out[i] = finite(v.Index(i), depth+1)
+			out[i] = finite(v.Index(i), path)
 		}
 		return out
 	case reflect.Map:
 		out := make(map[string]any, v.Len())
 		for it := v.MapRange(); it.Next(); {
-			out[brief(it.Key(), wordLimit)] = finite(it.Value(), depth+1)
+			out[brief(it.Key(), wordLimit)] = finite(it.Value(), path)
 		}
 		return out
 	case reflect.Struct:
 		out := map[string]any{}
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() {
-				out[f.Name] = finite(v.Field(i), depth+1)
+				out[f.Name] = finite(v.Field(i), path)
 			}
 		}
 		return out

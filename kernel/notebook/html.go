@@ -122,7 +122,8 @@ type htmlWriter struct {
 	bytes.Buffer
 	opts *HTMLOptions
 	lang string
-	ids  headingIDs // of all Markdown cells
+	ids  headingIDs    // of all Markdown cells
+	tex  tex.Converter // with the macros the notebook defines
 }
 
 func (w *htmlWriter) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
@@ -272,7 +273,7 @@ func (w *htmlWriter) rich(out *Output) string {
 		return w.markdown(s, nil)
 	}
 	if s, ok := text("text/latex"); ok {
-		return latexHTML(s)
+		return w.formula(tex.Trim(s))
 	}
 	if s, ok := out.Data["application/json"].(json.RawMessage); ok {
 		var b bytes.Buffer
@@ -300,16 +301,6 @@ func (w *htmlWriter) size(out *Output, mime string) string {
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return s
-}
-
-// latexHTML renders a text/latex output: formulas, or text with formulas.
-func latexHTML(s string) string {
-	body, display := tex.Trim(s)
-	out, err := tex.MathML(body, display)
-	if err != nil {
-		return texSource(s)
-	}
-	return out
 }
 
 // texSource shows a formula that cannot be rendered as it was written.

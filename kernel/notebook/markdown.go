@@ -14,8 +14,6 @@ import (
 	goldmarkhtml "github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
-
-	"github.com/gonvex/gonvex/kernel/notebook/internal/tex"
 )
 
 // markdown renders a Markdown text as Jupyter reads it: GitHub's dialect, raw
@@ -263,13 +261,13 @@ func (r nodeRenderer) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 	reg.Register(kindMathSpan, func(b util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
 		if entering {
 			n := node.(*mathSpan)
-			_, _ = b.WriteString(formula(n.source, n.display))
+			_, _ = b.WriteString(r.w.formula(n.source, n.display))
 		}
 		return ast.WalkContinue, nil
 	})
 	reg.Register(kindMathBlock, func(b util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
 		if entering {
-			_, _ = b.WriteString(`<div class="formula">` + formula(node.(*mathBlock).source.String(), true) + "</div>\n")
+			_, _ = b.WriteString(`<div class="formula">` + r.w.formula(node.(*mathBlock).source.String(), true) + "</div>\n")
 		}
 		return ast.WalkContinue, nil
 	})
@@ -281,7 +279,7 @@ func (r nodeRenderer) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 		code := string(n.Lines().Value(source))
 		lang := string(n.Language(source))
 		if lang == "math" {
-			_, _ = b.WriteString(`<div class="formula">` + formula(code, true) + "</div>\n")
+			_, _ = b.WriteString(`<div class="formula">` + r.w.formula(code, true) + "</div>\n")
 			return ast.WalkSkipChildren, nil
 		}
 		_, _ = b.WriteString(`<pre class="chroma"><code>` + r.w.highlight(strings.TrimRight(code, "\n"), lang) + "</code></pre>\n")
@@ -290,8 +288,8 @@ func (r nodeRenderer) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 }
 
 // formula renders TeX as MathML, or leaves it legible.
-func formula(source string, display bool) string {
-	out, err := tex.MathML(source, display)
+func (w *htmlWriter) formula(source string, display bool) string {
+	out, err := w.tex.MathML(source, display)
 	if err != nil {
 		return texSource(source)
 	}

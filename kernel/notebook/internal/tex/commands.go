@@ -11,6 +11,9 @@ import (
 // command parses a \command with its arguments.
 func (p *parser) command() (atom, error) {
 	name := p.tok.text
+	if m, ok := p.macros[name]; ok {
+		return p.expand(name, m)
+	}
 	p.next()
 	if s, ok := identifiers[name]; ok {
 		return atom{xml: mi(p.font, s)}, nil
@@ -84,6 +87,7 @@ func init() { // in a function: the table refers to the parser that refers to it
 		"big": sized, "Big": sized, "bigg": sized, "Bigg": sized, "bigl": sized, "Bigl": sized, "biggl": sized, "Biggl": sized,
 		"bigr": sized, "Bigr": sized, "biggr": sized, "Biggr": sized, "bigm": sized, "Bigm": sized, "middle": sized,
 		"hspace": hspace, "phantom": phantom, "hphantom": phantom, "vphantom": phantom, "mathop": mathop, "mathrel": class, "mathbin": class, "mathord": class,
+		"newcommand": define, "renewcommand": define, "providecommand": define, "def": define, "DeclareMathOperator": define,
 		"pmod": modulo, "bmod": modulo, "mod": modulo, "boxed": boxed, "textcolor": coloured, "color": coloured,
 		"label": ignored, "nonumber": dropped, "notag": dropped, "tag": tag, "mathstrut": dropped, "strut": dropped, "relax": dropped, "displaylimits": dropped,
 	}
@@ -252,7 +256,7 @@ func text(p *parser, name string) (atom, error) {
 			continue
 		}
 		if i%2 == 1 {
-			q := &parser{src: part, depth: p.depth + 1}
+			q := &parser{src: part, depth: p.depth + 1, macros: p.macros, grown: p.grown}
 			q.next()
 			row, err := q.row(func(t token) bool { return t.kind == end })
 			if err != nil {
@@ -416,7 +420,7 @@ func substack(p *parser, _ string) (atom, error) {
 	if err != nil {
 		return atom{}, err
 	}
-	q := &parser{src: s + `\end`, depth: p.depth + 1}
+	q := &parser{src: s + `\end`, depth: p.depth + 1, macros: p.macros, grown: p.grown}
 	q.next()
 	rows, err := q.table()
 	return atom{xml: env{align: "c"}.html(rows)}, err

@@ -18,15 +18,27 @@ const (
 	maxDepth  = 64
 )
 
+// A Converter turns the formulas of one document into MathML, with the macros
+// that earlier formulas define. The zero Converter is ready.
+type Converter struct{ macros map[string]macro }
+
+// MathML converts one formula that shares no macros with others.
+func MathML(source string, display bool) (string, error) {
+	return new(Converter).MathML(source, display)
+}
+
 // MathML returns a <math> element for a formula without its delimiters.
 // display sets it on a line of its own, with large operators.
-func MathML(source string, display bool) (string, error) {
+func (c *Converter) MathML(source string, display bool) (string, error) {
+	if c.macros == nil {
+		c.macros = map[string]macro{}
+	}
 	if len(source) > maxSource {
 		return "", fmt.Errorf("tex: a formula of %d bytes; at most %d are taken", len(source), maxSource)
 	}
-	body, err := whole(source)
+	body, err := c.whole(source)
 	if err != nil && display && strings.Contains(source, `\\`) { // lines without an environment
-		if b, err2 := whole(`\begin{gathered}` + source + `\end{gathered}`); err2 == nil {
+		if b, err2 := c.whole(`\begin{gathered}` + source + `\end{gathered}`); err2 == nil {
 			body, err = b, nil
 		}
 	}
@@ -42,8 +54,8 @@ func MathML(source string, display bool) (string, error) {
 }
 
 // whole parses a formula to its end.
-func whole(source string) (string, error) {
-	p := &parser{src: source}
+func (c *Converter) whole(source string) (string, error) {
+	p := &parser{src: source, macros: c.macros}
 	p.next()
 	row, err := p.row(func(t token) bool { return t.kind == end })
 	if err != nil {
@@ -81,12 +93,14 @@ type token struct {
 }
 
 type parser struct {
-	src   string
-	at    int // of what follows tok
-	tok   token
-	start int // of tok
-	depth int
-	font  font
+	src    string
+	at     int // of what follows tok
+	tok    token
+	start  int // of tok
+	depth  int
+	font   font
+	macros map[string]macro
+	grown  int // expansions so far
 }
 
 // next moves to the next token, over white space and comments.

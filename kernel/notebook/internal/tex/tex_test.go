@@ -128,6 +128,36 @@ func TestFormulas(t *testing.T) {
 	}
 }
 
+func TestMacros(t *testing.T) {
+	var c Converter
+	for _, d := range []string{`\newcommand{\R}{\mathbb R} \def\norm#1{\|#1\|}`, `\renewcommand\vec[1]{\mathbf{#1}}`, `\DeclareMathOperator*{\argmin}{argmin}`, `\newcommand{\loop}{\loop}`} {
+		if _, err := c.MathML(d, false); err != nil {
+			t.Errorf("%s: %v", d, err)
+		}
+	}
+	for _, pair := range [][2]string{
+		{`\R^n`, `{\mathbb R}^n`}, {`\norm{x_1}+\norm y`, `{\|x_1\|}+{\|y\|}`}, {`\vec x`, `{\mathbf{x}}`}, {`\sum_{i}\norm\R`, `\sum_i {\|\mathbb R\|}`},
+		{`\text{in $\R$}`, `\text{in $\mathbb R$}`}, {`\begin{matrix}\R & 1\end{matrix}`, `\begin{matrix}\mathbb R & 1\end{matrix}`},
+	} {
+		got, err := c.MathML(pair[0], true)
+		if err != nil {
+			t.Errorf("%s: %v", pair[0], err)
+		}
+		want := inner(t, pair[1])
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", pair[0], got, want)
+		}
+	}
+	for _, bad := range []string{`\loop`, `\norm`, `\newcommand{x}{y}`, `\newcommand{\a}[x]{y}`, `\newcommand{\a}[1][b]{y}`, `\newcommand{\a{y}`} {
+		if _, err := c.MathML(bad, false); err == nil {
+			t.Errorf("%s is no error", bad)
+		}
+	}
+	if _, err := MathML(`\R`, false); err == nil {
+		t.Error("macros leak from one converter to another")
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{`\foo`, `\foo is not known`}, {`{x`, "ends too early"}, {`x}`, "} without"}, {`\left(x`, "ends too early"}, {`a & b`, "& outside"},
@@ -155,7 +185,7 @@ func TestTrim(t *testing.T) {
 }
 
 func FuzzMathML(f *testing.F) {
-	for _, s := range []string{`\frac{1}{2}x_i^2`, `\begin{cases}a & b\\c\end{cases}`, `\left(\sqrt[3]{x}\right]`, `\text{a $b$}`, `\hat{\mathbf x}'`, `\substack{a\\b}`} {
+	for _, s := range []string{`\frac{1}{2}x_i^2`, `\begin{cases}a & b\\c\end{cases}`, `\left(\sqrt[3]{x}\right]`, `\text{a $b$}`, `\hat{\mathbf x}'`, `\substack{a\\b}`, `\def\a#1{#1#1}\a{\a x}`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
