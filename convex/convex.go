@@ -99,14 +99,14 @@ type Settings struct {
 	TimeLimit   time.Duration  // 0: none
 	Warm        *Solution      // start from this solution of a program with the same variables
 	Progress    func(Progress) // called at most about ten times a second; nil: DefaultProgress
-	MaxPatterns int            // enumerate activation patterns up to this many; default 10000
+	MaxPatterns int            // solve over all activation patterns when there are at most this many; default 50000
 	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 }
 
 const (
 	defaultTol         = 1e-6
-	defaultMaxPatterns = 10000
+	defaultMaxPatterns = 50000
 	defaultSamples     = 500
 )
 

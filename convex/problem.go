@@ -91,10 +91,16 @@ func (p *Problem) check() (*checked, error) {
 	return t, nil
 }
 
+// searchAbove is the number of patterns above which those that matter are
+// searched for before all are tried.
+const searchAbove = 1000
+
 // patternsFor returns the patterns of rows X a problem is to use, without the
 // all-off one: those given; or all, when there are at most s.MaxPatterns; or,
-// when there are more, s.Samples sampled ones, or those that search finds (nil:
-// sampled too). Given patterns are complete when they cover all that there are,
+// when there are more, s.Samples sampled ones. With a search (not nil), the
+// patterns it finds take the place of the default sample, and also of all when
+// there are over searchAbove: they give the optimum sooner, and Solve goes on
+// to all of them if they do not. Given patterns are complete when they cover all that there are,
 // which is looked into while that is cheap.
 func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, search func() (*Patterns, error)) (*Patterns, error) {
 	if p.Patterns != nil {
@@ -112,7 +118,11 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, se
 		}
 		return given, nil
 	}
-	all, err := EnumeratePatterns(ctx, X, s.MaxPatterns)
+	limit := s.MaxPatterns
+	if search != nil && s.Samples == 0 {
+		limit = min(limit, searchAbove)
+	}
+	all, err := EnumeratePatterns(ctx, X, limit)
 	switch {
 	case err == nil:
 		return all.Distinct(), nil

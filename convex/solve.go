@@ -24,7 +24,64 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if err != nil {
 		return nil, err
 	}
-	return solve(ctx, prog, s, start)
+	sol, err := solve(ctx, prog, s, start)
+	if err != nil || sol.Scope == Global || p.Patterns != nil {
+		return sol, err
+	}
+	return sol.overAll(ctx, p, s, start)
+}
+
+// overAll goes on from a solution over some of the patterns, which its bound
+// over all of them does not prove global, to the program over all, when they
+// can be enumerated and there is time.
+func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start time.Time) (*Solution, error) {
+	s = s.withDefaults()
+	m := sol.Program.Op.Masked
+	if m == nil || sol.Program.AllPatterns == nil || s.Samples != 0 || ctx.Err() != nil {
+		return sol, nil
+	}
+	n, d := m.X.Dims()
+	if CoverCount(n, min(n, d)) > 100*float64(s.MaxPatterns) {
+		return sol, nil // even data with many coincidences have too many
+	}
+	all, err := EnumeratePatterns(ctx, m.X, s.MaxPatterns)
+	if err != nil {
+		return sol, nil
+	}
+	all = all.Distinct()
+	index := make(map[string]int, all.Len())
+	for i := 0; i < all.Len(); i++ {
+		index[rowKey(all.Row(i))] = i
+	}
+	for g, b := range sol.Program.Blocks {
+		if z := b.Of(sol.Certificate.X); norm2(z) > 0 {
+			if i, ok := index[rowKey(m.Patterns.Row(m.Pattern(g)))]; ok {
+				all.net = append(all.net, seed{i, m.Sign(g), append([]float64(nil), z...)})
+			}
+		}
+	}
+	p.Patterns = all
+	prog, err := Lower(ctx, p, s)
+	if err != nil {
+		return sol, nil
+	}
+	wide, err := solve(ctx, prog, s, start)
+	if err != nil {
+		return sol, nil
+	}
+	if wide.Status != Optimal && wide.Primal > sol.Primal {
+		sol.GlobalLower = math.Max(sol.GlobalLower, wide.Lower)
+		sol.Elapsed = wide.Elapsed
+		return sol, nil
+	}
+	trace := append([]Progress(nil), sol.Trace...)
+	for _, t := range wide.Trace {
+		t.Elapsed += sol.Elapsed
+		trace = append(trace, t)
+	}
+	wide.Trace = trace
+	wide.Iterations += sol.Iterations
+	return wide, nil
 }
 
 // SolveProgram solves a program, such as one that Lower returned and the caller
