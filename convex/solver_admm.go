@@ -1,0 +1,431 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// ADMM is the alternating direction method of multipliers: the simple
+// reference for every program whose parts have a Prox, with any cones. The
+// variables u are split three ways,
+//
+//	minimise Loss(f) + Σ penalty(v_b) + [s ≥ 0]  s.t.  f = A u, v = u, s = G u,
+//
+// and the only linear system, (I + A'A + G'G) u = b, is the same in every
+// iteration. For masked data it is solved through one n×n Cholesky factor
+// whatever the number of patterns: with B = I + X'X in every block (I without
+// cones), K = X B⁻¹ X' and D the n×P matrix of patterns,
+//
+//	(I + A'A + G'G)⁻¹ = B⁻¹ - B⁻¹A' (I + K o (D D'))⁻¹ A B⁻¹
+//
+// (K counted twice for blocks of both signs). Other programs use a dense factor
+// when they are small, and conjugate gradients when not.
+type ADMM struct {
+	Rho float64 // first penalty parameter; 0 means 1. It adapts to the residuals.
+}
+
+func init() { RegisterSolver(ADMM{}, 30) }
+
+// Name is "admm".
+func (ADMM) Name() string { return "admm" }
+
+// Uses wants Prox of the loss and of the penalty.
+func (ADMM) Uses(prog *Program) error {
+	switch {
+	case prog.Loss.Prox == nil:
+		return fmt.Errorf("needs Prox of loss %q", prog.Loss.Name)
+	case prog.Penalty.Prox == nil:
+		return fmt.Errorf("needs Prox of penalty %q", prog.Penalty.Name)
+	}
+	return nil
+}
+
+const (
+	admmLimit = 20_000
+	admmCheck = 25
+	admmRelax = 1.6 // over-relaxation
+	admmDense = 1500
+)
+
+// Solve runs until the certified gap of the point, projected on the cones, is
+// below the tolerance.
+func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+	mon := NewMonitor(ctx, "admm", s)
+	sys, err := newADMMSystem(prog)
+	if err != nil {
+		return nil, err
+	}
+	nx, nf, ns := prog.Op.Cols, prog.Op.Rows, sys.coneRows
+	rho := a.Rho
+	if rho <= 0 {
+		rho = 1
+	}
+	// w = (f, v, s) and the scaled multipliers lam.
+	w, lam, h := newSplit(nf, nx, ns), newSplit(nf, nx, ns), newSplit(nf, nx, ns)
+	old := newSplit(nf, nx, ns)
+	u, rhs, tmp := make([]float64, nx), make([]float64, nx), make([]float64, nx)
+	if x := s.StartPoint(prog); x != nil {
+		copy(u, x)
+		copy(w.v, x)
+		prog.Op.Apply(w.f, x)
+		sys.cones(w.s, x)
+	}
+	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
+	feas, ff := make([]float64, nx), make([]float64, nf)
+	look := func(it int) error {
+		copy(feas, w.v)
+		prog.repair(feas)
+		prog.Op.Apply(ff, feas)
+		if _, err := best.look(ctx, prog, feas, ff); err != nil {
+			return err
+		}
+		for i, l := range lam.f {
+			ff[i] = -rho * l // rho·lam_f is a subgradient of the loss at f
+		}
+		_, err := best.bound(ctx, prog, ff)
+		mon.Report(best.progress(it, prog))
+		return err
+	}
+	status := Unknown
+	it := 0
+	for ; ; it++ {
+		var stop bool
+		if status, stop = mon.Stop(it, admmLimit); stop {
+			break
+		}
+		// u: least squares towards w - lam.
+		for i := range h.f {
+			h.f[i] = w.f[i] - lam.f[i]
+		}
+		for i := range h.s {
+			h.s[i] = w.s[i] - lam.s[i]
+		}
+		prog.Op.Adjoint(rhs, h.f)
+		sys.conesAdjoint(tmp, h.s)
+		for i := range rhs {
+			rhs[i] += tmp[i] + w.v[i] - lam.v[i]
+		}
+		sys.solve(u, rhs)
+		// w: proxes at M u + lam, over-relaxed.
+		copy(old.f, w.f)
+		copy(old.v, w.v)
+		copy(old.s, w.s)
+		prog.Op.Apply(h.f, u)
+		copy(h.v, u)
+		sys.cones(h.s, u)
+		for _, p := range [][3][]float64{{h.f, w.f, lam.f}, {h.v, w.v, lam.v}, {h.s, w.s, lam.s}} {
+			for i, t := range p[0] {
+				p[0][i] = admmRelax*t + (1-admmRelax)*p[1][i]
+				p[1][i] = p[0][i] + p[2][i]
+			}
+		}
+		prog.Loss.Prox(w.f, w.f, 1/rho)
+		for _, b := range prog.Blocks {
+			if b.Weight > 0 {
+				prog.Penalty.Prox(b.Of(w.v), b.Of(w.v), b.Rows, b.Cols, b.Weight/rho)
+			}
+		}
+		for i, t := range w.s {
+			w.s[i] = math.Max(t, 0)
+		}
+		primal, dual := 0.0, 0.0
+		for k, p := range [][3][]float64{{h.f, w.f, lam.f}, {h.v, w.v, lam.v}, {h.s, w.s, lam.s}} {
+			before := [][]float64{old.f, old.v, old.s}[k]
+			for i, t := range p[0] {
+				r := t - p[1][i]
+				p[2][i] += r
+				primal += r * r
+				d := p[1][i] - before[i]
+				dual += d * d
+			}
+		}
+		if it%admmCheck == admmCheck-1 || it == 0 {
+			if err := look(it + 1); err != nil {
+				return nil, err
+			}
+			if relativeGap(best.primal, best.lower) <= 0.9*s.Tol {
+				status = Optimal
+				break
+			}
+		}
+		// Balance the residuals |Mu-w| and rho|w-w_old|, ever more rarely so
+		// that convergence is not disturbed for ever.
+		if period := 10 << min(it/200, 20); it%period == period-1 && primal > 0 && dual > 0 {
+			ratio := math.Sqrt(primal / dual)
+			if ratio > 5 || ratio < 0.2 {
+				f := math.Min(math.Max(math.Sqrt(ratio), 0.2), 5)
+				rho *= f
+				scale(1/f, lam.f)
+				scale(1/f, lam.v)
+				scale(1/f, lam.s)
+			}
+		}
+	}
+	if best.x == nil {
+		ctx = context.WithoutCancel(ctx)
+		if err := look(it); err != nil {
+			return nil, err
+		}
+	}
+	return &Point{X: best.x, Dual: best.dual, Status: status, Iter: it, Trace: mon.Trace(), Solver: "admm"}, nil
+}
+
+type split struct{ f, v, s []float64 }
+
+func newSplit(nf, nx, ns int) split {
+	return split{make([]float64, nf), make([]float64, nx), make([]float64, ns)}
+}
+
+// admmSystem applies G and solves (I + A'A + G'G) u = b.
+type admmSystem struct {
+	prog     *Program
+	coneRows int
+	G        []blas64.General // one a block; Rows 0 for a free block
+	offset   []int            // of each block's rows
+
+	model *maskedModel   // masked data: the capacitance way
+	inner blas64.General // factor of I + X'X, when there are cones
+	cap   blas64.General // factor of I + K o DD'
+
+	dense blas64.General // small programs: factor of the matrix itself
+}
+
+func newADMMSystem(prog *Program) (*admmSystem, error) {
+	a := &admmSystem{prog: prog}
+	m := prog.Op.Masked
+	if m != nil && m.outputs() == 1 && m.Slope == 0 && (prog.Cones == nil || prog.Cones.Masked == m) && m.X.RawMatrix().Rows <= denseLimit {
+		return a, a.factorMasked(m)
+	}
+	if prog.Cones != nil {
+		a.G, a.offset = make([]blas64.General, len(prog.Blocks)), make([]int, len(prog.Blocks))
+		for b, blk := range prog.Blocks {
+			a.offset[b] = a.coneRows
+			if G := prog.Cones.Block(b); G != nil && !G.IsEmpty() {
+				r, c := G.Dims()
+				if c != blk.Len() {
+					return nil, fmt.Errorf("convex: cones %q: block %d has %d variables, its cone %d columns", prog.Cones.Name, b, blk.Len(), c)
+				}
+				a.G[b] = G.RawMatrix()
+				a.coneRows += r
+			}
+		}
+	}
+	if prog.Op.Cols > admmDense {
+		return a, nil
+	}
+	// Column j of I + A'A + G'G is the product with a unit vector.
+	n := prog.Op.Cols
+	a.dense = newGeneral(n, n)
+	e := make([]float64, n)
+	for j := 0; j < n; j++ {
+		e[j] = 1
+		a.product(a.dense.Data[j*n:(j+1)*n], e)
+		e[j] = 0
+	}
+	if !cholLower(a.dense) {
+		return nil, fmt.Errorf("convex: admm: I + A'A of operator %q is not positive definite: Adjoint is not the transpose of Apply", prog.Op.Name)
+	}
+	return a, nil
+}
+
+func (a *admmSystem) factorMasked(m *MaskedData) error {
+	a.model = newMaskedModel(m)
+	n, d := a.model.n, a.model.d
+	x := a.model.x
+	signs := 1.0
+	if m.Signed {
+		signs = 2
+	}
+	// K = X B⁻¹ X' = Y Y' for B = L L' and Y = X L'⁻¹.
+	y := newGeneral(n, d)
+	for i := 0; i < n; i++ {
+		copy(y.Data[i*d:(i+1)*d], x.Data[i*x.Stride:])
+	}
+	if a.prog.Cones != nil {
+		_, _, _, nb := m.Dims()
+		a.coneRows = nb * n
+		a.inner = newGeneral(d, d)
+		blas64.Syrk(blas.Trans, 1, x, 0, blas64.Symmetric{Uplo: blas.Lower, N: d, Stride: d, Data: a.inner.Data})
+		for i := 0; i < d; i++ {
+			a.inner.Data[i*d+i]++
+		}
+		if !cholLower(a.inner) {
+			return fmt.Errorf("convex: admm: I + X'X is not positive definite: the columns of X differ too much in size")
+		}
+		blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: d, Stride: d, Data: a.inner.Data}, y)
+	}
+	full := newGeneral(n, n)
+	syrkLower(1, y, 0, full)
+	// (DD')_ij counts the patterns active on both rows: bits of row i over
+	// patterns, and a population count.
+	P := m.Patterns.Len()
+	over := newBits(n, P)
+	for p := 0; p < P; p++ {
+		for i := 0; i < n; i++ {
+			if m.Patterns.Bit(p, i) {
+				over[i][p>>6] |= 1 << (uint(p) & 63)
+			}
+		}
+	}
+	tasks(n, func(i int) {
+		row := full.Data[i*n : i*n+i+1]
+		for j := range row {
+			c := 0
+			for k, w := range over[i] {
+				c += bits.OnesCount64(w & over[j][k])
+			}
+			row[j] *= signs * float64(c) * a.model.scale * a.model.scale
+		}
+	})
+	// Patches of a sample add up.
+	ns := a.model.samples
+	a.cap = newGeneral(ns, ns)
+	for i := 0; i < n; i++ {
+		for j := 0; j <= i; j++ {
+			v := full.Data[i*n+j]
+			r, c := i%ns, j%ns
+			if r < c {
+				r, c = c, r
+			}
+			a.cap.Data[r*ns+c] += v
+			if i != j && i%ns == j%ns {
+				a.cap.Data[r*ns+c] += v
+			}
+		}
+	}
+	for i := 0; i < ns; i++ {
+		a.cap.Data[i*ns+i]++
+	}
+	if !cholLower(a.cap) {
+		return fmt.Errorf("convex: admm: the capacitance matrix is not positive definite: the data are too badly scaled")
+	}
+	return nil
+}
+
+// cones sets s = G u.
+func (a *admmSystem) cones(s, u []float64) {
+	if a.coneRows == 0 {
+		return
+	}
+	if a.model != nil {
+		n, d := a.model.n, a.model.d
+		nb := len(a.prog.Blocks)
+		out := blas64.General{Rows: nb, Cols: n, Stride: n, Data: s}
+		blas64.Gemm(blas.NoTrans, blas.Trans, 1, blas64.General{Rows: nb, Cols: d, Stride: d, Data: u}, a.model.x, 0, out)
+		a.flip(s)
+		return
+	}
+	for b, G := range a.G {
+		if G.Rows > 0 {
+			blas64.Gemv(blas.NoTrans, 1, G, blas64.Vector{N: G.Cols, Inc: 1, Data: a.prog.Blocks[b].Of(u)}, 0,
+				blas64.Vector{N: G.Rows, Inc: 1, Data: s[a.offset[b]:]})
+		}
+	}
+}
+
+// flip multiplies the rows of every block by 2D-I.
+func (a *admmSystem) flip(s []float64) {
+	m, n := a.prog.Op.Masked, a.model.n
+	for b := range a.prog.Blocks {
+		pat, row := m.Patterns.Row(m.Pattern(b)), s[b*n:(b+1)*n]
+		for i := range row {
+			if pat[i>>6]>>(uint(i)&63)&1 == 0 {
+				row[i] = -row[i]
+			}
+		}
+	}
+}
+
+// conesAdjoint sets u = G's.
+func (a *admmSystem) conesAdjoint(u, s []float64) {
+	if a.coneRows == 0 {
+		clear(u)
+		return
+	}
+	if a.model != nil {
+		n, d := a.model.n, a.model.d
+		nb := len(a.prog.Blocks)
+		t := append([]float64(nil), s...)
+		a.flip(t)
+		blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, blas64.General{Rows: nb, Cols: n, Stride: n, Data: t}, a.model.x, 0,
+			blas64.General{Rows: nb, Cols: d, Stride: d, Data: u})
+		return
+	}
+	clear(u)
+	for b, G := range a.G {
+		if G.Rows > 0 {
+			blas64.Gemv(blas.Trans, 1, G, blas64.Vector{N: G.Rows, Inc: 1, Data: s[a.offset[b]:]}, 0,
+				blas64.Vector{N: G.Cols, Inc: 1, Data: a.prog.Blocks[b].Of(u)})
+		}
+	}
+}
+
+// product sets dst = (I + A'A + G'G) u.
+func (a *admmSystem) product(dst, u []float64) {
+	f, t := make([]float64, a.prog.Op.Rows), make([]float64, len(u))
+	a.prog.Op.Apply(f, u)
+	a.prog.Op.Adjoint(dst, f)
+	s := make([]float64, a.coneRows)
+	a.cones(s, u)
+	a.conesAdjoint(t, s)
+	for i, v := range u {
+		dst[i] += v + t[i]
+	}
+}
+
+// solve sets u to the solution for b; u holds a guess.
+func (a *admmSystem) solve(u, b []float64) {
+	switch {
+	case a.model != nil:
+		f := make([]float64, a.prog.Op.Rows)
+		copy(u, b)
+		a.innerSolve(u)
+		a.prog.Op.Apply(f, u)
+		cholSolve(a.cap, f)
+		t := make([]float64, len(u))
+		a.prog.Op.Adjoint(t, f)
+		a.innerSolve(t)
+		axpy(-1, t, u)
+	case a.dense.Rows > 0:
+		copy(u, b)
+		cholSolve(a.dense, u)
+	default:
+		a.conjugateGradients(u, b)
+	}
+}
+
+// innerSolve applies B⁻¹ to every block.
+func (a *admmSystem) innerSolve(u []float64) {
+	if a.inner.Rows == 0 {
+		return
+	}
+	d := a.model.d
+	blocks := blas64.General{Rows: len(u) / d, Cols: d, Stride: d, Data: u}
+	t := blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: d, Stride: d, Data: a.inner.Data}
+	blas64.Trsm(blas.Right, blas.Trans, 1, t, blocks)
+	blas64.Trsm(blas.Right, blas.NoTrans, 1, t, blocks)
+}
+
+func (a *admmSystem) conjugateGradients(u, b []float64) {
+	r, q := append([]float64(nil), b...), make([]float64, len(b))
+	a.product(q, u)
+	axpy(-1, q, r)
+	p := append([]float64(nil), r...)
+	rr, tol := dot(r, r), 1e-12*norm2(b)
+	for it := 0; it < 500 && math.Sqrt(rr) > tol; it++ {
+		a.product(q, p)
+		t := rr / dot(p, q)
+		axpy(t, p, u)
+		axpy(-t, q, r)
+		next := dot(r, r)
+		for i, v := range r {
+			p[i] = v + next/rr*p[i]
+		}
+		rr = next
+	}
+}
