@@ -12,6 +12,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
 )
 
 type point struct {
@@ -122,7 +123,7 @@ func TestRender(t *testing.T) {
 		{"empty matrix", &mat.Dense{}, MIMEHTML, []string{"0×0 Dense"}},
 		{"matrix", wide, MIMEHTML, []string{"100×50 Dense", "1 NaN", "⋯", `class="bad"`}},
 		{"vector", mat.NewVecDense(3, []float64{1, 2, 3}), MIMEHTML, []string{"3×1 VecDense"}},
-		{"transposed", wide.T(), MIMEHTML, []string{"50×100 Transpose"}},
+		{"transposed", wide.T(), MIMEHTML, []string{"50×100 transposed Dense"}},
 		{"floats", []float64{1, 2, math.Inf(1)}, MIMEHTML, []string{"3 values", "1 Inf"}},
 		{"rows", [][]float64{{1, 2}, {3, 4}}, MIMEHTML, []string{"2×2 [][]float64"}},
 		{"ragged", [][]int{{1, 2}, {3}}, MIMEHTML, []string{"2 rows of different lengths"}},
@@ -211,5 +212,36 @@ func TestJSONOf(t *testing.T) {
 	}
 	if got := JSONOf(self); !json.Valid([]byte(got)) {
 		t.Error("a slice that holds itself")
+	}
+}
+
+func TestTicksOnAxis(t *testing.T) {
+	ticks := onAxis{plot.LogTicks{Prec: 1}}.Ticks(0.02, 3)
+	if len(ticks) == 0 {
+		t.Error("no ticks")
+	}
+	for _, k := range ticks {
+		if k.Value < 0.02 || k.Value > 3 {
+			t.Errorf("a tick at %g", k.Value)
+		}
+	}
+	p := plot.New()
+	before := p.Y.Tick.Marker
+	Render(p)
+	if p.Y.Tick.Marker != before {
+		t.Error("the plot itself is changed")
+	}
+}
+
+// TestPlotImage holds a picture within a plot to the place it has on the axes.
+func TestPlotImage(t *testing.T) {
+	p := plot.New()
+	p.Add(plotter.NewImage(image.NewGray(image.Rect(0, 0, 2, 2)), 0, 0, 10, 1))
+	svg, _ := Render(p).Data[MIMESVG].(string)
+	if !strings.Contains(svg, `<image preserveAspectRatio="none"`) {
+		t.Error("the picture is not stretched over its rectangle")
+	}
+	if strings.Contains(svg, "<text") {
+		t.Error("text depends on the fonts of the reader")
 	}
 }

@@ -69,7 +69,11 @@ func matrixText(m mat.Matrix) string {
 // shapeOf names a matrix by its shape and type: "200×3 Dense".
 func shapeOf(m mat.Matrix) string {
 	r, c := m.Dims()
-	name := strings.TrimPrefix(strings.TrimPrefix(reflect.TypeOf(m).String(), "*"), "mat.")
+	of := ""
+	if u, ok := m.(mat.Untransposer); ok && u.Untranspose() != nil {
+		m, of = u.Untranspose(), "transposed "
+	}
+	name := of + strings.TrimPrefix(strings.TrimPrefix(reflect.TypeOf(m).String(), "*"), "mat.")
 	return fmt.Sprintf("%d×%d %s", r, c, name)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 
 	xfont "golang.org/x/image/font"
@@ -120,7 +122,9 @@ func (f Figure) bundle() Bundle {
 	vector := outlined{vgsvg.New(wl, hl)}
 	f.draw(draw.New(vector), rows, cols)
 	if _, err := vector.WriteTo(&svg); err == nil && svg.Len() <= maxSVG {
-		b.set(MIMESVG, svg.String())
+		// Without this an SVG viewer keeps the proportions of a picture's
+		// pixels and misses the rectangle the plot gives it.
+		b.set(MIMESVG, strings.ReplaceAll(svg.String(), "<image ", `<image preserveAspectRatio="none" `))
 	}
 	return b
 }
@@ -136,16 +140,22 @@ func (f Figure) draw(c draw.Canvas, rows, cols int) {
 		c.FillText(style, vg.Point{X: c.Center().X, Y: c.Max.Y - vg.Points(4)}, f.Title)
 		c = draw.Crop(c, 0, 0, 0, -vg.Points(24))
 	}
-	if rows == 1 && cols == 1 {
-		if p := f.Plots[0][0]; p != nil {
-			p.Draw(c)
-		}
-		return
-	}
 	plots := make([][]*plot.Plot, rows)
 	for i := range plots {
 		plots[i] = make([]*plot.Plot, cols)
-		copy(plots[i], f.Plots[i])
+		for j, p := range f.Plots[i] {
+			if p != nil {
+				q := *p // the user's own is left as it is
+				q.X.Tick.Marker, q.Y.Tick.Marker = onAxis{p.X.Tick.Marker}, onAxis{p.Y.Tick.Marker}
+				plots[i][j] = &q
+			}
+		}
+	}
+	if rows == 1 && cols == 1 {
+		if p := plots[0][0]; p != nil {
+			p.Draw(c)
+		}
+		return
 	}
 	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: vg.Points(12), PadY: vg.Points(12)}
 	canvases := plot.Align(plots, tiles, c)
@@ -156,6 +166,18 @@ func (f Figure) draw(c draw.Canvas, rows, cols int) {
 			}
 		}
 	}
+}
+
+// onAxis drops the ticks beyond the ends of an axis. They are not drawn, but
+// gonum/plot keeps room for their labels, which leaves a band of nothing above
+// every plot with a logarithmic axis.
+type onAxis struct{ plot.Ticker }
+
+func (a onAxis) Ticks(least, most float64) []plot.Tick {
+	slack := 1e-9 * (most - least)
+	return slices.DeleteFunc(slices.Clone(a.Ticker.Ticks(least, most)), func(t plot.Tick) bool {
+		return t.Value < least-slack || t.Value > most+slack
+	})
 }
 
 // background is that of the first plot, which is white unless it was changed.
