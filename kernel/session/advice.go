@@ -57,6 +57,7 @@ var advisors = []advisor{
 	{regexp.MustCompile(`^missing ',' (before newline )?in (composite literal|argument list|parameter list)`), always("a list that ends on a line of its own needs a comma after its last element too")},
 	{regexp.MustCompile(`^expected (operand|expression), found '='`), always("comparison is ==")},
 	{regexp.MustCompile(`^cannot use \w+ := .* as value|^cannot use assignment`), always("comparison is ==, and := stands only in statements")},
+	{regexp.MustCompile(`^expected 1 expression`), always("a cell shows its last expression only: put the others before it in display.Show or fmt.Println")},
 	{regexp.MustCompile(`else`), func(_ *Session, _ *world, e *CellError, _ []string) string {
 		if e.Kind == KindSyntax && strings.HasPrefix(strings.TrimSpace(e.Source), "else") {
 			return "else stands on the line of the closing brace: } else {"

@@ -35,6 +35,8 @@ type emitter struct {
 	renamed map[types.Object]string // objects that go by another name here
 	// deferIn is the frame in which a literal about to be emitted is deferred.
 	deferIn string
+	// inInstance: type arguments make cases of type switches equal.
+	inInstance bool
 }
 
 func (t *tx) emitter(info *types.Info) *emitter {
@@ -260,7 +262,8 @@ func (em *emitter) constant(v constant.Value, ty types.Type, bare bool) string {
 		v = constant.ToComplex(v)
 		re, _ := constant.Float64Val(constant.Real(v))
 		im, _ := constant.Float64Val(constant.Imag(v))
-		lit = fmt.Sprintf("complex(%s, %s)", em.constant(constant.MakeFloat64(re), types.Typ[types.Float64], false), em.constant(constant.MakeFloat64(im), types.Typ[types.Float64], false))
+		// not complex(): yaegi panics when it folds that into a larger constant
+		lit = fmt.Sprintf("R_.Complex(%s, %s)", em.constant(constant.MakeFloat64(re), types.Typ[types.Float64], false), em.constant(constant.MakeFloat64(im), types.Typ[types.Float64], false))
 		natural = types.Complex128
 	}
 	if strings.HasPrefix(lit, "-") {

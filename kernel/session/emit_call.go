@@ -284,15 +284,7 @@ func (em *emitter) builtin(e *ast.CallExpr) string {
 			return fmt.Sprintf("func() *%s { var v %s = %s; return &v }()", ts, ts, em.expr(e.Args[0]))
 		}
 	case "clear":
-		ty := em.info.TypeOf(e.Args[0])
-		ts := em.typ(ty)
-		h := "H_clear_" + mangle(ts)
-		if sl, ok := ty.Underlying().(*types.Slice); ok {
-			em.helper(h, fmt.Sprintf("func %s(x %s) { var z %s; for i := 0; i < len(x); i++ { x[i] = z } }", h, ts, em.typ(sl.Elem())))
-		} else {
-			em.helper(h, fmt.Sprintf("func %s(x %s) { for k := range x { delete(x, k) } }", h, ts))
-		}
-		return h + "(" + em.expr(e.Args[0]) + ")"
+		return "R_.Clear(" + em.expr(e.Args[0]) + ")"
 	}
 	return name + "(" + em.args(e) + ")"
 }

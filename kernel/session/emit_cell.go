@@ -29,11 +29,6 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 		d.refs = em.refs
 	}
 	em.bridges()
-	for _, in := range t.inits {
-		if d := t.w.decls[in]; d != nil {
-			t.setup = append(t.setup, d.emitted+"()")
-		}
-	}
 	statements := em.entryBody(body, last)
 	if err := t.writeInstances(); err != nil {
 		return err
@@ -135,13 +130,31 @@ func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
 		em.fn.frame = "D_0"
 		b.WriteString("R_.Run(func(D_0 *R_.Frame) {\n")
 	}
+	afterVars := 0 // init functions run when the variables have their values
+	for i, st := range em.t.stmts {
+		if _, ok := st.(*ast.DeclStmt); ok {
+			afterVars = i + 1
+		}
+	}
+	inits := func(i int) {
+		if i != afterVars {
+			return
+		}
+		for _, in := range em.t.inits {
+			if d := em.t.w.decls[in]; d != nil {
+				b.WriteString(d.emitted + "()\n")
+			}
+		}
+	}
 	for i, st := range body.List {
+		inits(i)
 		if last != nil && i == len(body.List)-1 {
 			b.WriteString(em.show(last))
 		} else {
 			b.WriteString(em.stmt(st))
 		}
 	}
+	inits(len(body.List))
 	if framed {
 		b.WriteString("})\n")
 	}
@@ -161,10 +174,14 @@ func (t *tx) writeInstances() error {
 			fds = append(fds, p.fd)
 		}
 		_, info, errs := t.s.typecheck(t.file(nil, func(*decl) bool { return true }, fds))
-		if len(errs) > 0 {
-			return t.s.errAt(KindType, errs[0].Pos, "in an instance of a generic: "+plainNames(errs[0].Msg))
+		for _, e := range errs {
+			// equal cases are no errors in a generic, where they come of type arguments
+			if !strings.HasPrefix(e.Msg, "duplicate case") && !strings.HasPrefix(e.Msg, "impossible type") {
+				return t.s.errAt(KindType, e.Pos, "in an instance of a generic: "+plainNames(e.Msg))
+			}
 		}
 		em := t.emitter(info)
+		em.inInstance = true
 		for _, p := range batch {
 			em.function(p.fd, p.name)
 		}

@@ -70,6 +70,11 @@ func (em *emitter) expr(e ast.Expr) string {
 	case *ast.StarExpr:
 		return "*" + em.expr(e.X)
 	case *ast.UnaryExpr:
+		if ix, ok := ast.Unparen(e.X).(*ast.IndexExpr); ok && e.Op == token.AND {
+			if s, ok := em.elementAddress(ix); ok {
+				return s
+			}
+		}
 		return e.Op.String() + em.expr(e.X)
 	case *ast.BinaryExpr:
 		return em.binary(e)
@@ -80,18 +85,109 @@ func (em *emitter) expr(e ast.Expr) string {
 	return ""
 }
 
+// elementAddress writes &x[i] by a helper where x is more than a name: yaegi
+// addresses only elements of variables.
+func (em *emitter) elementAddress(ix *ast.IndexExpr) (string, bool) {
+	base := ast.Unparen(ix.X)
+	ty := em.info.TypeOf(base)
+	switch u := ty.Underlying().(type) {
+	case *types.Slice:
+		if isIdent(base) {
+			return "", false
+		}
+		ts := em.typ(ty)
+		h := em.helper("H_addr_"+mangle(ts), fmt.Sprintf("func H_addr_%s(s %s, i int) *%s { return &s[i] }", mangle(ts), ts, em.typ(u.Elem())))
+		return h + "(" + em.expr(base) + ", int(" + em.expr(ix.Index) + "))", true
+	case *types.Pointer:
+		a, ok := u.Elem().Underlying().(*types.Array)
+		if !ok {
+			return "", false
+		}
+		return em.arrayElement(em.expr(base), ty, a, ix), true
+	case *types.Array:
+		if st, ok := base.(*ast.StarExpr); ok {
+			return em.arrayElement(em.expr(st.X), em.info.TypeOf(st.X), u, ix), true
+		}
+	}
+	return "", false
+}
+
+func (em *emitter) arrayElement(p string, ty types.Type, a *types.Array, ix *ast.IndexExpr) string {
+	ts := em.typ(ty)
+	h := em.helper("H_addr_"+mangle(ts), fmt.Sprintf("func H_addr_%s(p %s, i int) *%s { s := p[:]; return &s[i] }", mangle(ts), ts, em.typ(a.Elem())))
+	return h + "(" + p + ", int(" + em.expr(ix.Index) + "))"
+}
+
 // assertion looks through the wrapper that carries a session value inside an
 // interface of a compiled package.
 func (em *emitter) assertion(e *ast.TypeAssertExpr) string {
-	return em.assert(em.expr(e.X), em.info.TypeOf(e.X), em.info.TypeOf(e.Type))
+	_, pair := em.info.TypeOf(e).(*types.Tuple)
+	return em.assert(em.expr(e.X), em.info.TypeOf(e.X), em.info.TypeOf(e.Type), pair)
 }
 
-func (em *emitter) assert(x string, from, to types.Type) string {
+// assert writes x.(to), for its value alone or, as a pair, with ok.
+func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
+	if it, ok := to.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && from.Underlying().(*types.Interface).NumMethods() == 0 {
+		as := em.asInterfaceOf(to, it)
+		if pair {
+			return as + "(" + x + ")"
+		}
+		h := "H_must" + strings.TrimPrefix(as, "H_as")
+		ts := em.typ(to)
+		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
+		return h + "(" + x + ")"
+	}
 	f, t := namedOf(from), namedOf(to)
 	if f != nil && f.Obj().Pkg() != nil && !inMain(f.Obj()) && t != nil && inMain(t.Obj()) {
 		x = "R_.Unwrap(" + x + ")"
 	}
 	return x + ".(" + em.typ(to) + ")"
+}
+
+// asInterfaceOf is a helper that asserts an empty interface to one with methods:
+// yaegi cannot store the result of its own assertion to an interface of the
+// session, and finds no methods of T on a *T.
+func (em *emitter) asInterfaceOf(to types.Type, it *types.Interface) string {
+	ts := em.typ(to)
+	var b strings.Builder
+	if n := namedOf(to); n == nil || inMain(n.Obj()) {
+		b.WriteString("r, ok := R_.Raw(&x).(" + ts + ")\n")
+	} else {
+		b.WriteString("r, ok := x.(" + ts + ")\n")
+	}
+	b.WriteString("if ok { return r, true }\n")
+	name := "H_as_" + mangle(ts)
+	for _, t := range em.pointersTo(it) {
+		b.WriteString("if y, ok := x.(*" + t + "); ok { return y, true }\n")
+		name += "_" + mangle(t)
+	}
+	return em.helper(name, "func "+name+"(x interface{}) ("+ts+", bool) {\n"+b.String()+"return r, false\n}")
+}
+
+// pointersTo lists, by emitted name, the session's types whose values have
+// the methods of an interface.
+func (em *emitter) pointersTo(it *types.Interface) []string {
+	var pkg *types.Package
+	for _, o := range em.info.Defs {
+		if topLevel(o) {
+			pkg = o.Pkg()
+			break
+		}
+	}
+	if pkg == nil {
+		return nil
+	}
+	var out []string
+	for _, n := range pkg.Scope().Names() {
+		tn, ok := pkg.Scope().Lookup(n).(*types.TypeName)
+		if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
+			continue
+		}
+		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 && types.Implements(nt, it) {
+			out = append(out, em.typ(nt))
+		}
+	}
+	return out
 }
 
 func (em *emitter) binary(e *ast.BinaryExpr) string {

@@ -151,6 +151,9 @@ func (em *emitter) instance(d *decl, targs *types.TypeList) string {
 	fd.Name = &ast.Ident{Name: name, NamePos: d.fn.Name.NamePos}
 	fd.Type.TypeParams = nil
 	if d.kind == declMethod { // the receiver becomes the first parameter
+		if len(params) > 0 {
+			fd.Recv.List[0].Type = em.receiverExpr(d, targs)
+		}
 		fd.Type.Params = &ast.FieldList{List: append(append([]*ast.Field{}, fd.Recv.List...), fd.Type.Params.List...)}
 		fd.Recv = nil
 		for _, f := range fd.Type.Params.List {
@@ -161,6 +164,25 @@ func (em *emitter) instance(d *decl, targs *types.TypeList) string {
 	}
 	em.t.pending = append(em.t.pending, instance{fd, name})
 	return name
+}
+
+// receiverExpr spells the receiver's type for type arguments; its own type
+// parameters may be blank.
+func (em *emitter) receiverExpr(d *decl, targs *types.TypeList) ast.Expr {
+	var args []string
+	for a := range targs.Types() {
+		args = append(args, em.t.spell(a, map[string]bool{}))
+	}
+	src := d.recv + "[" + strings.Join(args, ", ") + "]"
+	if _, ok := ast.Unparen(d.fn.Recv.List[0].Type).(*ast.StarExpr); ok {
+		src = "*" + src
+	}
+	x, err := parser.ParseExpr(src)
+	if err != nil {
+		panic(err)
+	}
+	clearPos(x)
+	return x
 }
 
 // known is the emitted name of an instance made before, "" if there is none.

@@ -215,7 +215,13 @@ func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 		head += cond
 	case x.Init != nil || x.Post != nil:
 		if x.Init != nil {
-			init := em.simple(x.Init)
+			init := ""
+			if as, ok := x.Init.(*ast.AssignStmt); ok && hoistable(as) {
+				calls, values := em.hoistCalls(as)
+				init = calls + em.assign(as, values)
+			} else {
+				init = em.simple(x.Init)
+			}
 			if strings.Contains(init, "\n") { // does not fit in a header
 				before, after = "{\n"+init+"\n", "}\n"
 			} else {

@@ -101,6 +101,14 @@ func (em *emitter) stmt(s ast.Stmt) string {
 	case *ast.IfStmt:
 		return em.mark(s) + em.ifStmt(x) + "\n"
 	case *ast.SwitchStmt:
+		if x.Init != nil && hoistable(x.Init) {
+			c := *x
+			c.Init = nil
+			return "{\n" + em.stmt(x.Init) + em.stmt(&c) + "}\n"
+		}
+		if em.switchesInterface(x) {
+			return em.interfaceSwitch(x)
+		}
 		h := em.mark(s) + "switch "
 		if x.Init != nil {
 			h += em.simple(x.Init) + "; "
@@ -133,6 +141,11 @@ func (em *emitter) stmt(s ast.Stmt) string {
 }
 
 func (em *emitter) ifStmt(x *ast.IfStmt) string {
+	if x.Init != nil && hoistable(x.Init) {
+		c := *x
+		c.Init = nil
+		return "{\n" + em.stmt(x.Init) + em.ifStmt(&c) + "\n}"
+	}
 	s := "if "
 	if x.Init != nil {
 		s += em.simple(x.Init) + "; "
@@ -177,6 +190,55 @@ func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
 	return o.String()
 }
 
+// switchesInterface tells a switch that compares interface values.
+func (em *emitter) switchesInterface(x *ast.SwitchStmt) bool {
+	if x.Tag == nil {
+		return false
+	}
+	if types.IsInterface(em.info.TypeOf(x.Tag)) {
+		return true
+	}
+	for _, c := range x.Body.List {
+		for _, e := range c.(*ast.CaseClause).List {
+			if types.IsInterface(em.info.TypeOf(e)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// interfaceSwitch compares by R_.Eq: yaegi converts the values to each
+// other's types, or compares its wrappers.
+func (em *emitter) interfaceSwitch(x *ast.SwitchStmt) string {
+	v := em.fresh("t")
+	s := em.mark(x) + "{\n"
+	if x.Init != nil {
+		s += em.simple(x.Init) + "\n"
+	}
+	s += "var " + v + " interface{} = " + em.expr(x.Tag) + "\nswitch {\n"
+	em.enter(false)
+	for _, c := range x.Body.List {
+		cc := c.(*ast.CaseClause)
+		if cc.List == nil {
+			s += "default:\n"
+		} else {
+			var conds []string
+			for _, e := range cc.List {
+				if em.info.Types[e].IsNil() {
+					conds = append(conds, v+" == nil")
+				} else {
+					conds = append(conds, "R_.Eq("+v+", "+em.expr(e)+")")
+				}
+			}
+			s += "case " + strings.Join(conds, " || ") + ":\n"
+		}
+		s += em.stmts(cc.Body)
+	}
+	em.leave(false)
+	return s + "}\n}\n"
+}
+
 // typeSwitch writes a type switch as assertions in order and a switch on the
 // number of the case that held: yaegi's own misses interface cases on values
 // of the session's types, and the session's types behind error.
@@ -190,7 +252,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	case *ast.ExprStmt:
 		subject = ast.Unparen(a.X).(*ast.TypeAssertExpr).X
 	}
-	hard := false
+	hard := em.inInstance
 	for _, c := range x.Body.List {
 		for _, e := range c.(*ast.CaseClause).List {
 			t := em.info.TypeOf(e)
@@ -240,12 +302,12 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 					isNil = i + 1
 					continue
 				}
-				fmt.Fprintf(&pick, "if %s == 0 {\nif _, ok := %s; ok { %s = %d }\n}\n", k, em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(e)), k, i+1)
+				fmt.Fprintf(&pick, "if %s == 0 {\nif _, ok := %s; ok { %s = %d }\n}\n", k, em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(e), true), k, i+1)
 			}
 			fmt.Fprintf(&body, "case %d:\n", i+1)
 			bind = v
 			if len(cc.List) == 1 && !em.info.Types[cc.List[0]].IsNil() {
-				bind = em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(cc.List[0]))
+				bind = em.assert(v, em.info.TypeOf(subject), em.info.TypeOf(cc.List[0]), false)
 			}
 		}
 		if name != "" && name != "_" {
@@ -311,7 +373,7 @@ func (em *emitter) simple(s ast.Stmt) string {
 		if ch, ok := em.info.TypeOf(x.Chan).Underlying().(*types.Chan); ok {
 			elem = ch.Elem()
 		}
-		return em.expr(x.Chan) + " <- " + em.to(x.Value, elem)
+		return em.expr(x.Chan) + " <- " + em.result(x.Value, elem)
 	case *ast.IncDecStmt:
 		return em.expr(x.X) + x.Tok.String()
 	case *ast.AssignStmt:
@@ -338,7 +400,11 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 // so nothing else moves.
 func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string) {
 	values = em.rhs(x)
-	if len(x.Lhs) != len(x.Rhs) || len(x.Rhs) < 2 || slices.ContainsFunc(x.Lhs, hasCall) {
+	if len(x.Lhs) == 1 && len(x.Rhs) == 1 && receives(x.Rhs[0]) && !isIdent(x.Lhs[0]) {
+		v := em.fresh("v") // yaegi loses what it receives into an element or field
+		return v + " := " + values[0] + "\n", []string{v}
+	}
+	if !hoistable(x) {
 		return "", values
 	}
 	for i, e := range x.Rhs {
@@ -351,13 +417,32 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 	return calls, values
 }
 
-// hasCall tells an expression with a call in it, function literals aside.
+// hoistable tells an assignment whose calls have to be evaluated first.
+func hoistable(s ast.Stmt) bool {
+	x, ok := s.(*ast.AssignStmt)
+	return ok && len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) && slices.ContainsFunc(x.Rhs, hasCall)
+}
+
+func receives(e ast.Expr) bool {
+	u, ok := ast.Unparen(e).(*ast.UnaryExpr)
+	return ok && u.Op == token.ARROW
+}
+
+func isIdent(e ast.Expr) bool {
+	_, ok := ast.Unparen(e).(*ast.Ident)
+	return ok
+}
+
+// hasCall tells an expression with a call or receive in it, function literals
+// aside.
 func hasCall(e ast.Expr) bool {
 	found := false
 	ast.Inspect(e, func(n ast.Node) bool {
-		switch n.(type) {
+		switch x := n.(type) {
 		case *ast.CallExpr:
 			found = true
+		case *ast.UnaryExpr:
+			found = found || x.Op == token.ARROW
 		case *ast.FuncLit:
 			return false
 		}
@@ -467,9 +552,19 @@ func (em *emitter) returnStmt(x *ast.ReturnStmt) string {
 	}
 	var vals []string
 	for i, e := range x.Results {
-		vals = append(vals, em.to(e, f.results.At(i).Type()))
+		vals = append(vals, em.result(e, f.results.At(i).Type()))
 	}
 	return p + em.giveBack(f, vals)
+}
+
+// result writes a value that is returned or sent: yaegi converts it to any by
+// its representation alone, and only an argument keeps its type.
+func (em *emitter) result(e ast.Expr, dst types.Type) string {
+	s := em.to(e, dst)
+	if dst == nil || !types.IsInterface(dst) || dst.Underlying().(*types.Interface).NumMethods() > 0 || namedOf(em.info.TypeOf(e)) == nil || types.IsInterface(em.info.TypeOf(e)) || !mentionsSession(em.info.TypeOf(e)) {
+		return s
+	}
+	return em.helper("H_any", "func H_any(x interface{}) interface{} { return x }") + "(" + s + ")"
 }
 
 // callParts evaluates the operands of a go or defer statement into fresh

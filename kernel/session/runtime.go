@@ -66,9 +66,11 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Show": r.show, "ShowAny": func(id int, v any) { r.show(id, v) }, "Fmt": r.format, "Method": r.method, "Forget": r.forget,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue,
+		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "NoConversion": noConversion,
+		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock,
 		"Print": r.print, "Println": r.println,
+		"Clear": func(x any) { reflect.ValueOf(x).Clear() },
 		"Input": r.ask, "Password": r.askPassword,
 	} {
 		m[name] = reflect.ValueOf(fn)
@@ -389,6 +391,14 @@ func keepValue(w, x any) any {
 	c.Set(v)
 	c.Field(0).Set(reflect.ValueOf(x))
 	return c.Interface()
+}
+
+// noConversion is the panic of a failed assertion.
+func noConversion(x any, to string) {
+	if x == nil {
+		panic(runtimeError("interface conversion: interface is nil, not " + to))
+	}
+	panic(runtimeError("interface conversion: the value does not implement " + to))
 }
 
 // equal compares two interface values as Go does, wrappers aside.

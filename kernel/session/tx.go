@@ -150,6 +150,12 @@ func (t *tx) collect() {
 				}
 				continue
 			}
+			if len(gd.Specs) > 1 { // one by one, so that they can be put in the order they need
+				for _, sp := range gd.Specs {
+					t.stmts = append(t.stmts, &ast.DeclStmt{Decl: &ast.GenDecl{Tok: token.VAR, TokPos: sp.Pos(), Specs: []ast.Spec{sp}}})
+				}
+				continue
+			}
 		}
 		t.stmts = append(t.stmts, st)
 	}
@@ -427,10 +433,7 @@ func (t *tx) moveAfter(body *ast.BlockStmt, name string) bool {
 			for _, sp := range ds.Decl.(*ast.GenDecl).Specs {
 				for _, id := range sp.(*ast.ValueSpec).Names {
 					if id.Name == name {
-						l := append([]ast.Stmt{}, body.List[:i]...)
-						l = append(l, body.List[i+1:j+1]...)
-						l = append(append(l, st), body.List[j+1:]...)
-						body.List, t.stmts = l, append([]ast.Stmt{}, l...)
+						body.List, t.stmts = moved(body.List, i, j), moved(t.stmts, i, j)
 						return true
 					}
 				}
@@ -438,6 +441,13 @@ func (t *tx) moveAfter(body *ast.BlockStmt, name string) bool {
 		}
 	}
 	return false
+}
+
+// moved puts element i behind element j.
+func moved(l []ast.Stmt, i, j int) []ast.Stmt {
+	m := append([]ast.Stmt{}, l[:i]...)
+	m = append(append(m, l[i+1:j+1]...), l[i])
+	return append(m, l[j+1:]...)
 }
 
 func (t *tx) inStatements(id *ast.Ident) bool {
