@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,6 +40,22 @@ func (t *tx) file(body *ast.BlockStmt, bare func(*decl) bool, extra []*ast.FuncD
 	for _, d := range t.newDecls { // methods of a type that is already there
 		if d.kind == declMethod {
 			names[d.recv] = true
+		}
+	}
+
+	if slices.ContainsFunc(nodes, asserts) {
+		names[allTypes] = true
+	}
+	for _, d := range t.w.decls {
+		if d.dirty && d.fn != nil && asserts(d.fn) {
+			names[allTypes] = true
+		}
+	}
+	if names[allTypes] {
+		for k, d := range t.w.decls {
+			if d.kind == declType {
+				names[k] = true
+			}
 		}
 	}
 

@@ -67,12 +67,20 @@ func (em *emitter) boxed(e ast.Expr, dst types.Type) string {
 	return em.expr(e)
 }
 
-// keep converts a struct of the session to an interface of a compiled package
-// and puts the struct itself in yaegi's wrapper, which holds its last field
-// only: assertions back to the struct, errors.As and == depend on it.
+// keep converts a struct of the session to an interface of a compiled package.
 func (em *emitter) keep(e ast.Expr, dst types.Type) (string, bool) {
+	h, ok := em.keeper(em.info.TypeOf(e), dst)
+	if !ok {
+		return "", false
+	}
+	return h + "(" + em.expr(e) + ")", true
+}
+
+// keeper is a helper that makes the conversion and puts the struct itself in
+// yaegi's wrapper, which holds its last field only: assertions back to the
+// struct, errors.As and == depend on it.
+func (em *emitter) keeper(src, dst types.Type) (string, bool) {
 	n := namedOf(dst)
-	src := em.info.TypeOf(e)
 	it, ok := dst.Underlying().(*types.Interface)
 	if !ok || it.NumMethods() == 0 || n == nil || inMain(n.Obj()) || src == nil || isPointer(src) || sessionNamed(src) == nil {
 		return "", false
@@ -82,8 +90,7 @@ func (em *emitter) keep(e ast.Expr, dst types.Type) (string, bool) {
 	}
 	ts, ss := em.typ(dst), em.typ(src)
 	h := "H_keep_" + mangle(ts, ss)
-	em.helper(h, fmt.Sprintf("func %s(x %s) %s { return R_.Keep(%s(x), x).(%s) }", h, ss, ts, em.asInterface(dst), ts))
-	return h + "(" + em.expr(e) + ")", true
+	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return R_.Keep(%s(x), x).(%s) }", h, ss, ts, em.asInterface(dst), ts)), true
 }
 
 // waiting replaces calls that block without looking at the cell's context, so

@@ -78,6 +78,9 @@ func (em *emitter) declaration(d *decl) {
 		}
 	case declFunc, declMethod:
 		collectRefs(d.fn, em.info, em.refs)
+		if asserts(d.fn) {
+			em.refs[allTypes] = true
+		}
 		if td := t.w.decls[d.recv]; d.generic || d.kind == declMethod && td != nil && td.generic {
 			return
 		}

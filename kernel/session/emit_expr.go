@@ -128,12 +128,15 @@ func (em *emitter) assertion(e *ast.TypeAssertExpr) string {
 // assert writes x.(to), for its value alone or, as a pair, with ok.
 func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	if it, ok := to.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && from.Underlying().(*types.Interface).NumMethods() == 0 {
+		ts := em.typ(to)
+		if n := namedOf(to); n != nil && !inMain(n.Obj()) {
+			return em.wrapped(to, it) + "(" + x + ").(" + ts + ")"
+		}
 		as := em.asInterfaceOf(to, it)
 		if pair {
 			return as + "(" + x + ")"
 		}
 		h := "H_must" + strings.TrimPrefix(as, "H_as")
-		ts := em.typ(to)
 		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
 		return h + "(" + x + ")"
 	}
@@ -144,29 +147,45 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	return x + ".(" + em.typ(to) + ")"
 }
 
-// asInterfaceOf is a helper that asserts an empty interface to one with methods:
-// yaegi cannot store the result of its own assertion to an interface of the
-// session, and finds no methods of T on a *T.
+// asInterfaceOf is a helper that asserts an empty interface to one of the
+// session: yaegi cannot store the result of its own assertion there, and finds
+// no methods of T on a *T.
 func (em *emitter) asInterfaceOf(to types.Type, it *types.Interface) string {
 	ts := em.typ(to)
 	var b strings.Builder
-	if n := namedOf(to); n == nil || inMain(n.Obj()) {
-		b.WriteString("r, ok := R_.Raw(&x).(" + ts + ")\n")
-	} else {
-		b.WriteString("r, ok := x.(" + ts + ")\n")
-	}
-	b.WriteString("if ok { return r, true }\n")
 	name := "H_as_" + mangle(ts)
-	for _, t := range em.pointersTo(it) {
-		b.WriteString("if y, ok := x.(*" + t + "); ok { return y, true }\n")
+	for _, nt := range em.implementers(it) {
+		t := em.typ(nt)
+		b.WriteString("if p, ok := x.(*" + t + "); ok { return p, true }\n")
 		name += "_" + mangle(t)
 	}
-	return em.helper(name, "func "+name+"(x interface{}) ("+ts+", bool) {\n"+b.String()+"return r, false\n}")
+	return em.helper(name, "func "+name+"(x interface{}) ("+ts+", bool) {\n"+b.String()+"r, ok := R_.Raw(&x).("+ts+")\nreturn r, ok\n}")
 }
 
-// pointersTo lists, by emitted name, the session's types whose values have
-// the methods of an interface.
-func (em *emitter) pointersTo(it *types.Interface) []string {
+// wrapped is a helper that makes the session's values in an empty interface an
+// interface of a compiled package: yaegi's own assertion finds no methods of T
+// on a *T and gives the methods of a struct a wrong receiver.
+func (em *emitter) wrapped(to types.Type, it *types.Interface) string {
+	ts := em.typ(to)
+	var b strings.Builder
+	name := "H_wrap_" + mangle(ts)
+	for _, nt := range em.implementers(it) {
+		t := em.typ(nt)
+		b.WriteString("if p, ok := x.(*" + t + "); ok {\nvar i " + ts + " = p\nreturn i\n}\n")
+		if k, ok := em.keeper(nt, to); ok {
+			b.WriteString("if v, ok := x.(" + t + "); ok { return " + k + "(v) }\n")
+		}
+		name += "_" + mangle(t)
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return em.helper(name, "func "+name+"(x interface{}) interface{} {\n"+b.String()+"return x\n}")
+}
+
+// implementers lists the session's types whose values have the methods of an
+// interface, as far as the cell can reach them.
+func (em *emitter) implementers(it *types.Interface) []*types.Named {
 	var pkg *types.Package
 	for _, o := range em.info.Defs {
 		if topLevel(o) {
@@ -177,14 +196,14 @@ func (em *emitter) pointersTo(it *types.Interface) []string {
 	if pkg == nil {
 		return nil
 	}
-	var out []string
+	var out []*types.Named
 	for _, n := range pkg.Scope().Names() {
 		tn, ok := pkg.Scope().Lookup(n).(*types.TypeName)
 		if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
 			continue
 		}
 		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 && types.Implements(nt, it) {
-			out = append(out, em.typ(nt))
+			out = append(out, nt)
 		}
 	}
 	return out

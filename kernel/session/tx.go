@@ -251,6 +251,9 @@ func (t *tx) replace() map[string]bool {
 		}
 		fresh = append(fresh, d)
 		changed[d.key] = true
+		if d.kind == declType || d.kind == declMethod {
+			changed[allTypes] = true
+		}
 	}
 	t.newDecls = fresh
 	for k := range t.newNames {

@@ -127,6 +127,22 @@ func (w *world) reach(names map[string]bool) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
+// allTypes is what a function that asserts interfaces refers to besides its
+// names: which types implement them is written into it, so that a new type or
+// method concerns it.
+const allTypes = "types" + sep
+
+// asserts tells syntax with a type assertion or type switch in it.
+func asserts(n ast.Node) bool {
+	found := false
+	ast.Inspect(n, func(n ast.Node) bool {
+		_, ok := n.(*ast.TypeAssertExpr)
+		found = found || ok
+		return !found
+	})
+	return found
+}
+
 // idents collects every identifier below the nodes.
 func idents(nodes ...ast.Node) map[string]bool {
 	m := map[string]bool{}
