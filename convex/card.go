@@ -98,7 +98,7 @@ func (s *Solution) HTML() string {
 		fmt.Fprintf(&b, `<tr><th style="text-align:left;font-weight:normal;opacity:.75">%s</th><td style="text-align:left">%s%s</td></tr>`, r.name, value, note)
 	}
 	b.WriteString(`</tbody></table>`)
-	b.WriteString(traceSVG(s.Trace))
+	b.WriteString(s.picture())
 	b.WriteString(`</div>`)
 	return b.String()
 }
@@ -133,51 +133,69 @@ func seconds(d time.Duration) string {
 	return d.Round(10 * time.Millisecond).String()
 }
 
-// traceSVG draws the relative gap, on a logarithmic axis, against time; "" when
-// fewer than two reports have a gap.
-func traceSVG(trace []Progress) string {
+// picture draws, on a logarithmic axis against time, the gap that was certified
+// at each report and the distance of the objective from the final lower bound;
+// "" when there is nothing to draw.
+func (s *Solution) picture() string {
 	const (
-		w, h                     = 300.0, 150.0
-		left, right, top, bottom = 44.0, 8.0, 8.0, 22.0
-		most                     = 200 // points drawn
+		w, h                     = 320.0, 160.0
+		left, right, top, bottom = 44.0, 8.0, 20.0, 22.0
 	)
-	var xs, ys []float64
-	for _, p := range trace {
-		if p.Gap > 0 && !math.IsInf(p.Gap, 1) {
-			xs, ys = append(xs, p.Elapsed.Seconds()), append(ys, math.Log10(p.Gap))
+	size := math.Abs(s.Primal)
+	lines := []struct {
+		name, colour string
+		x, y         []float64
+	}{{name: "objective - final bound", colour: "#e07b00"}, {name: "gap", colour: "#1f77b4"}}
+	end, lo, hi := 0.0, math.Inf(1), math.Inf(-1)
+	add := func(l int, t, v float64) {
+		if !(v > 1e-16) || math.IsInf(v, 1) {
+			return
 		}
+		v = math.Log10(v)
+		lines[l].x, lines[l].y = append(lines[l].x, t), append(lines[l].y, v)
+		end, lo, hi = math.Max(end, t), math.Min(lo, math.Floor(v)), math.Max(hi, math.Ceil(v))
 	}
-	if len(xs) < 2 {
+	for _, p := range s.Trace {
+		add(0, p.Elapsed.Seconds(), (p.Primal-s.Lower)/size)
+		add(1, p.Elapsed.Seconds(), p.Gap)
+	}
+	if len(lines[0].x) < 2 || end <= 0 {
 		return ""
-	}
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, y := range ys {
-		lo, hi = math.Min(lo, math.Floor(y)), math.Max(hi, math.Ceil(y))
 	}
 	if hi == lo {
 		hi++
 	}
-	end := xs[len(xs)-1]
-	if end <= 0 {
-		end = 1e-9
-	}
 	X := func(x float64) float64 { return left + x/end*(w-left-right) }
 	Y := func(y float64) float64 { return top + (hi-y)/(hi-lo)*(h-top-bottom) }
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-label="relative gap against time"><g font-family="sans-serif" font-size="10" fill="currentColor">`, w, h, w, h)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-label="gap against time"><g font-family="sans-serif" font-size="10" fill="currentColor">`, w, h, w, h)
 	step := math.Max(1, math.Ceil((hi-lo)/5))
 	for y := hi; y >= lo; y -= step {
-		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity=".15"/><text x="%g" y="%.1f" text-anchor="end">1e%g</text>`, left, w-right, Y(y), Y(y), left-5, Y(y)+3, y)
+		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity=".15"/><text x="%g" y="%.1f" text-anchor="end">1e%d</text>`, left, w-right, Y(y), Y(y), left-5, Y(y)+3, int(y))
 	}
-	fmt.Fprintf(&b, `<text x="%g" y="%g">gap</text><text x="%g" y="%g">0</text><text x="%g" y="%g" text-anchor="end">%s</text></g>`,
-		left+4, top+10, left, h-6, w-right, h-6, seconds(trace[len(trace)-1].Elapsed))
-	b.WriteString(`<polyline fill="none" stroke="#1f77b4" stroke-width="1.5" points="`)
-	every := (len(xs) + most - 1) / most
-	for i := range xs {
-		if i%every == 0 || i == len(xs)-1 {
-			fmt.Fprintf(&b, "%.1f,%.1f ", X(xs[i]), Y(ys[i]))
+	fmt.Fprintf(&b, `<text x="%g" y="%g">0</text><text x="%g" y="%g" text-anchor="end">%s</text>`,
+		left, h-6, w-right, h-6, seconds(time.Duration(end*float64(time.Second))))
+	at := left
+	for _, l := range lines {
+		if len(l.x) > 1 {
+			fmt.Fprintf(&b, `<text x="%g" y="11" fill="%s">%s</text>`, at, l.colour, l.name)
+			at += 140
 		}
 	}
-	b.WriteString(`"/></svg>`)
+	b.WriteString(`</g>`)
+	for _, l := range lines {
+		const most = 200 // points drawn
+		every := (len(l.x) + most - 1) / most
+		var points []string
+		for i := range l.x {
+			if i%every == 0 || i == len(l.x)-1 {
+				points = append(points, fmt.Sprintf("%.1f,%.1f", X(l.x[i]), Y(l.y[i])))
+			}
+		}
+		if len(points) > 0 {
+			fmt.Fprintf(&b, `<polyline fill="none" stroke="%s" stroke-width="1.5" points="%s"/>`, l.colour, strings.Join(points, " "))
+		}
+	}
+	b.WriteString(`</svg>`)
 	return b.String()
 }

@@ -102,6 +102,14 @@ type Settings struct {
 	MaxPatterns int            // solve over all activation patterns when there are at most this many; default 50000
 	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
+
+	record *record // of the whole run, over its stages
+}
+
+// record is the trace of a run that may have several stages, on one clock.
+type record struct {
+	start time.Time
+	trace []Progress
 }
 
 const (

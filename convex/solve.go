@@ -18,6 +18,8 @@ import (
 // network found, with its certificate and an honest Status.
 func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	start := time.Now()
+	s = s.withDefaults()
+	s.record = &record{start: start}
 	ctx, cancel := s.limit(ctx, start)
 	defer cancel()
 	prog, err := Lower(ctx, p, s)
@@ -35,7 +37,6 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 // over all of them does not prove global, to the program over all, when they
 // can be enumerated and there is time.
 func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start time.Time) (*Solution, error) {
-	s = s.withDefaults()
 	m := sol.Program.Op.Masked
 	if m == nil || sol.Program.AllPatterns == nil || s.Samples != 0 || ctx.Err() != nil {
 		return sol, nil
@@ -74,12 +75,6 @@ func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start 
 		sol.Elapsed = wide.Elapsed
 		return sol, nil
 	}
-	trace := append([]Progress(nil), sol.Trace...)
-	for _, t := range wide.Trace {
-		t.Elapsed += sol.Elapsed
-		trace = append(trace, t)
-	}
-	wide.Trace = trace
 	wide.Iterations += sol.Iterations
 	return wide, nil
 }
@@ -88,6 +83,8 @@ func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start 
 // changed, and certifies the result. See Solve.
 func SolveProgram(ctx context.Context, prog *Program, s *Settings) (*Solution, error) {
 	start := time.Now()
+	s = s.withDefaults()
+	s.record = &record{start: start}
 	ctx, cancel := s.limit(ctx, start)
 	defer cancel()
 	return solve(ctx, prog, s, start)
@@ -98,7 +95,7 @@ func (s *Settings) limit(ctx context.Context, start time.Time) (context.Context,
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if s != nil && s.TimeLimit > 0 {
+	if s.TimeLimit > 0 {
 		return context.WithDeadline(ctx, start.Add(s.TimeLimit))
 	}
 	return ctx, func() {}
@@ -108,7 +105,6 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	if err := prog.Validate(); err != nil {
 		return nil, err
 	}
-	s = s.withDefaults()
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
@@ -137,7 +133,7 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 		Primal: cert.Primal, Lower: cert.Lower,
 		Infeasibility: cert.Infeasibility, Scope: prog.Scope,
 		Solver: pt.Solver, Iterations: pt.Iter, Backend: lapack.Info().String(),
-		Point: pt, Certificate: *cert, Trace: pt.Trace, Program: prog,
+		Point: pt, Certificate: *cert, Trace: s.record.trace, Program: prog,
 	}
 	if prog.Decode != nil {
 		if err := sol.decode(s); err != nil {
@@ -193,6 +189,10 @@ func (sol *Solution) boundGlobally(ctx context.Context, tol float64) {
 	}
 }
 
+// maxPruned is the number of predictions up to which pruning, whose cost grows
+// with its cube, is done unasked. Larger problems seldom have more neurons.
+const maxPruned = 1500
+
 // decode makes the network of the certified point, prunes it where it has more
 // neurons than an optimum needs, and takes the network's own objective, from
 // scratch, as the primal value when the problem is the program's own.
@@ -219,7 +219,7 @@ func (sol *Solution) decode(s *Settings) error {
 		// problem than the network's; the program's value stands.
 		return nil
 	}
-	if !s.NoPrune && net.Activations != nil && net.Neurons() > sol.Program.Op.Rows {
+	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && net.Neurons() > rows && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
 			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v

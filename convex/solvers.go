@@ -125,9 +125,13 @@ type Monitor struct {
 	trace    []Progress
 }
 
-// NewMonitor starts the clock.
+// NewMonitor starts the clock, or joins that of the run s belongs to.
 func NewMonitor(ctx context.Context, solver string, s *Settings) *Monitor {
-	return &Monitor{ctx: ctx, solver: solver, settings: s, start: time.Now()}
+	m := &Monitor{ctx: ctx, solver: solver, settings: s, start: time.Now()}
+	if s.record != nil {
+		m.start = s.record.start
+	}
+	return m
 }
 
 // Stop says whether to end before iteration iter (counted from 0), and with
@@ -157,6 +161,9 @@ func (m *Monitor) Report(p Progress) {
 	p.Elapsed = now.Sub(m.start)
 	p.Gap = relativeGap(p.Primal, p.Lower)
 	m.trace = append(m.trace, p)
+	if r := m.settings.record; r != nil {
+		r.trace = append(r.trace, p)
+	}
 	f := m.settings.Progress
 	if f == nil {
 		f = DefaultProgress

@@ -19,7 +19,7 @@ import (
 // from the answer ends at once. It returns the solution.
 func TestArch(t *testing.T, p convex.Problem) *convex.Solution {
 	t.Helper()
-	const tol = 1e-7
+	const tol = 1e-6
 	sol, err := convex.Solve(context.Background(), p, &convex.Settings{Tol: tol, NoPrune: true})
 	if err != nil {
 		t.Fatal(err)
