@@ -51,6 +51,7 @@ var ErrTooManyPatterns = errors.New("too many activation patterns")
 // it, one dimension lower. The work is proportional to the number of patterns
 // times n·rank; no linear program is solved.
 func EnumeratePatterns(ctx context.Context, X mat.Matrix, limit int) (*Patterns, error) {
+	ctx = background(ctx)
 	M, err := finiteMatrix("X", X)
 	if err != nil {
 		return nil, err

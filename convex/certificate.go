@@ -37,6 +37,7 @@ const feasible = 1e-11
 // When ctx has ended, Certify still answers, within about a second, with a
 // bound that may be weaker.
 func Certify(ctx context.Context, prog *Program, pt *Point) (*Certificate, error) {
+	ctx = background(ctx)
 	if err := prog.Validate(); err != nil {
 		return nil, err
 	}
@@ -103,6 +104,10 @@ var errNoBound = errors.New("no lower bound")
 // may be a network trained elsewhere. The error says which capability of the
 // program's parts is missing.
 func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []float64, error) {
+	ctx = background(ctx)
+	if err := prog.Validate(); err != nil {
+		return 0, nil, err
+	}
 	if len(v) != prog.Op.Rows {
 		return 0, nil, fmt.Errorf("convex: DualBound: v has %d entries, the predictions of program %q have %d", len(v), prog.Name, prog.Op.Rows)
 	}

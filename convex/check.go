@@ -1,6 +1,7 @@
 package convex
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -43,4 +44,12 @@ func isNil(A mat.Matrix) bool {
 		return m == nil
 	}
 	return false
+}
+
+// background is ctx, or the background when a caller passes nil.
+func background(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }

@@ -116,6 +116,7 @@ func (prog *Program) globalLower(ctx context.Context, candidates ...[]float64) f
 // bound; (objective-bound)/objective is a certified optimality gap. It is -Inf
 // when the architecture or the loss offers no bound.
 func NetworkBound(ctx context.Context, p Problem, net *Network) (float64, error) {
+	ctx = background(ctx)
 	t, err := p.check()
 	if err != nil {
 		return 0, err

@@ -236,6 +236,10 @@ func TestProblemErrors(t *testing.T) {
 	if _, err := sol.Predict(mat.NewDense(2, 3, nil)); err == nil || !strings.Contains(err.Error(), "X is 2×3") {
 		t.Errorf("predict: %v", err)
 	}
+	//lint:ignore SA1012 a cell may well pass nil
+	if _, err := Solve(nil, good, nil); err != nil {
+		t.Errorf("nil context: %v", err)
+	}
 	var none *Solution
 	if _, err := none.Predict(X); err == nil {
 		t.Error("predicted without a solution")

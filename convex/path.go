@@ -28,6 +28,7 @@ type Path struct {
 // the largest dual norm of v = -∇L(0) over all blocks and their cones
 // (max_i ‖Proj_{K_i}(±X'D_i v)‖ for the ReLU network).
 func BetaMax(ctx context.Context, p Problem, s *Settings) (float64, error) {
+	ctx = background(ctx)
 	p.Beta = 1
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
@@ -64,9 +65,7 @@ func (prog *Program) betaMax(ctx context.Context) (float64, error) {
 // from the solution before. When ctx ends, or the time limit is up, it returns
 // what is solved so far; the last solution's Status says so.
 func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+	ctx = background(ctx)
 	var opt PathOptions
 	if o != nil {
 		opt = *o

@@ -143,6 +143,7 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, se
 // Lower checks a problem and lowers it to its convex program. A nil s means the
 // defaults; only MaxPatterns and Samples matter here.
 func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
+	ctx = background(ctx)
 	t, err := p.check()
 	if err != nil {
 		return nil, err

@@ -92,9 +92,7 @@ func SolveProgram(ctx context.Context, prog *Program, s *Settings) (*Solution, e
 
 // limit applies the time limit; a nil context is the background.
 func (s *Settings) limit(ctx context.Context, start time.Time) (context.Context, context.CancelFunc) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+	ctx = background(ctx)
 	if s.TimeLimit > 0 {
 		return context.WithDeadline(ctx, start.Add(s.TimeLimit))
 	}

