@@ -19,6 +19,18 @@ type Fn struct {
 
 	// Lipschitz is a Lipschitz constant of Grad; 0 when unknown or there is none.
 	Lipschitz float64
+
+	// Kinks, when set, says that f is exactly that function of x - Labels.
+	Kinks *Kinks
+}
+
+// Kinks is the structure of a function Σ_i φ_i(e_i) with one kink an entry:
+// φ_i(e) is Above[i]·e for e ≥ 0 and Below[i]·|e| for e ≤ 0. When Rounded it is
+// the infimal convolution of that with e²/2. An interior-point method needs it
+// for losses that are not twice differentiable.
+type Kinks struct {
+	Above, Below []float64 // slopes, Above[i] + Below[i] ≥ 0
+	Rounded      bool
 }
 
 // anyGrad is Grad, or Subgrad when there is no gradient; nil if neither.
@@ -66,4 +78,11 @@ type Penalty struct {
 
 	// GroupL2 > 0 says that Value is exactly GroupL2·|z|₂.
 	GroupL2 float64
+
+	// Norm names what Value is exactly a positive multiple of, for solvers that
+	// need more than its functions: "l2" the Euclidean norm, "l1" the sum of
+	// the entries' sizes, "columns" the sum of the norms of the columns,
+	// "nuclear" the sum of the singular values, "squares" |z|₂². "" says
+	// nothing.
+	Norm string
 }

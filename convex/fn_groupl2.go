@@ -7,6 +7,7 @@ func GroupL1(beta float64) Penalty {
 	return Penalty{
 		Name:    "group l2",
 		GroupL2: beta,
+		Norm:    "l2",
 		Value: func(z []float64, rows, cols int) float64 {
 			return beta * norm2(z)
 		},

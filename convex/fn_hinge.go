@@ -9,9 +9,15 @@ func newHinge(y []float64) (Fn, error) {
 	if err := signLabels("hinge", y); err != nil {
 		return Fn{}, err
 	}
+	// Off the kink at f = y, the loss rises on the side of the other class.
+	k := &Kinks{Above: make([]float64, len(y)), Below: make([]float64, len(y))}
+	for i, v := range y {
+		k.Above[i], k.Below[i] = math.Max(0, -v), math.Max(0, v)
+	}
 	return Fn{
 		Name:   "hinge",
 		Labels: y,
+		Kinks:  k,
 		Value: func(x []float64) float64 {
 			s := 0.0
 			for i, v := range x {

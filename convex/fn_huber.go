@@ -21,6 +21,7 @@ func newHuber(y []float64, delta float64) (Fn, error) {
 	return Fn{
 		Name:   "huber",
 		Labels: y,
+		Kinks:  &Kinks{Above: constant(len(y), delta), Below: constant(len(y), delta), Rounded: true},
 		Value: func(x []float64) float64 {
 			s := 0.0
 			for i, v := range x {

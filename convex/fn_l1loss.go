@@ -5,6 +5,15 @@ import "math"
 // L1 is the loss Σ |f-y|, for any finite labels.
 var L1 = Loss{Name: "l1", New: newL1}
 
+// constant is a vector of n equal numbers.
+func constant(n int, v float64) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = v
+	}
+	return x
+}
+
 func newL1(y []float64) (Fn, error) {
 	if err := finiteLabels("l1", y); err != nil {
 		return Fn{}, err
@@ -12,6 +21,7 @@ func newL1(y []float64) (Fn, error) {
 	return Fn{
 		Name:   "l1",
 		Labels: y,
+		Kinks:  &Kinks{Above: constant(len(y), 1), Below: constant(len(y), 1)},
 		Value: func(x []float64) float64 {
 			s := 0.0
 			for i, v := range x {

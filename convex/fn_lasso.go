@@ -6,6 +6,7 @@ import "math"
 func Lasso(beta float64) Penalty {
 	return Penalty{
 		Name: "lasso",
+		Norm: "l1",
 		Value: func(z []float64, rows, cols int) float64 {
 			s := 0.0
 			for _, v := range z {

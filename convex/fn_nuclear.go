@@ -11,6 +11,7 @@ import (
 func Nuclear(beta float64) Penalty {
 	return Penalty{
 		Name: "nuclear",
+		Norm: "nuclear",
 		Value: func(z []float64, rows, cols int) float64 {
 			t := 0.0
 			for _, s := range singularValues(z, rows, cols) {

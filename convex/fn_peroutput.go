@@ -18,6 +18,7 @@ func PerOutput(beta float64) Penalty {
 	}
 	return Penalty{
 		Name: "per output",
+		Norm: "columns",
 		Value: func(z []float64, rows, cols int) float64 {
 			t := 0.0
 			for _, s := range norms(z, cols) {

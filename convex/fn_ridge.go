@@ -4,6 +4,7 @@ package convex
 func Ridge(beta float64) Penalty {
 	return Penalty{
 		Name: "ridge",
+		Norm: "squares",
 		Value: func(z []float64, rows, cols int) float64 {
 			return beta / 2 * dot(z, z)
 		},

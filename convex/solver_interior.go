@@ -1,0 +1,490 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// Interior is the dense primal-dual interior-point method on the conic form of
+// a program: quadratic and smooth losses by their Hessians, losses with kinks by
+// slack variables, penalties by second-order and semidefinite cones, and any
+// linear cones. It needs the fewest iterations of all solvers and reaches the
+// highest accuracy, for programs whose matrices fit into memory; blocks of
+// variables meet only in the predictions, so that thousands of small blocks are
+// no obstacle. It is the reference that other solvers are held to.
+type Interior struct{}
+
+func init() { RegisterSolver(Interior{}, 40) }
+
+// Name is "interior".
+func (Interior) Name() string { return "interior" }
+
+// Uses wants Kinks, or Grad and Hess, of the loss, a penalty whose Norm is
+// known, and a program that is small enough.
+func (Interior) Uses(prog *Program) error {
+	l, p := prog.Loss, prog.Penalty
+	if l.Kinks != nil {
+		if n := prog.Op.Rows; len(l.Labels) != n || len(l.Kinks.Above) != n || len(l.Kinks.Below) != n {
+			return fmt.Errorf("needs Labels and Kinks of loss %q for each of the %d predictions", l.Name, n)
+		}
+	} else if l.Grad == nil || l.Hess == nil {
+		return fmt.Errorf("needs Kinks, or Grad and Hess, of loss %q", l.Name)
+	}
+	penalised := false
+	for _, b := range prog.Blocks {
+		penalised = penalised || b.Weight != 0
+	}
+	if penalised {
+		switch p.norm() {
+		case "l2", "l1", "columns", "nuclear", "squares":
+		case "":
+			return fmt.Errorf("needs Norm of penalty %q", p.Name)
+		default:
+			return fmt.Errorf("does not know Norm %q of penalty %q", p.Norm, p.Name)
+		}
+	}
+	if need := interiorMemory(prog); need > conicMemory {
+		return fmt.Errorf("the program has %d variables in %d blocks and %d predictions: the dense method would need about %.0f MiB and takes up to %.0f MiB; use fewer patterns or another solver",
+			prog.Op.Cols, len(prog.Blocks), prog.Op.Rows, mebibytes(need), mebibytes(conicMemory))
+	}
+	return nil
+}
+
+func (p Penalty) norm() string {
+	if p.Norm == "" && p.GroupL2 > 0 {
+		return "l2"
+	}
+	return p.Norm
+}
+
+// interiorMemory estimates the working memory in bytes, without building
+// anything.
+func interiorMemory(prog *Program) float64 {
+	rows := func(b int) float64 {
+		if prog.Cones == nil {
+			return 0
+		}
+		if m := prog.Cones.Masked; m != nil {
+			r, _ := m.X.Dims()
+			return float64(r)
+		}
+		if G := prog.Cones.Block(min(b, 64)); G != nil { // the first ones stand for the rest
+			r, _ := G.Dims()
+			return float64(r)
+		}
+		return 0
+	}
+	nf, nv, local := float64(prog.Op.Rows), 0.0, 0.0
+	last, lastRows := -1, 0.0
+	for i, b := range prog.Blocks {
+		if j := min(i, 64); j != last {
+			last, lastRows = j, rows(j)
+		}
+		n, m := conicSize(prog.Penalty.norm(), b)
+		nv += n
+		local += n*n + 2*n*(m+lastRows)
+	}
+	if nf > nv {
+		return 8 * (2*nf*nv + 2*nv*nv + local)
+	}
+	return 8 * (2*nf*nv + 2*nf*nf + local)
+}
+
+// conicSize is the number of variables and of rows of a block's conic form,
+// without its linear cones.
+func conicSize(norm string, b Block) (vars, rows float64) {
+	k := float64(b.Len())
+	if b.Weight == 0 {
+		return k, 0
+	}
+	switch norm {
+	case "l1":
+		return 2 * k, 2 * k
+	case "columns":
+		return k + float64(b.Cols), k + float64(b.Cols)
+	case "nuclear":
+		if b.Rows > 1 && b.Cols > 1 {
+			n := float64(b.Rows + b.Cols)
+			return n * (n + 1) / 2, n * (n + 1) / 2
+		}
+	case "squares":
+		return k, 0
+	}
+	return k + 1, k + 1
+}
+
+// Solve runs until the certified gap is below the tolerance.
+func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+	mon := NewMonitor(ctx, "interior", s)
+	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
+	f := make([]float64, prog.Op.Rows)
+	look := func(x []float64) error {
+		prog.Op.Apply(f, x)
+		_, err := best.look(ctx, prog, x, f)
+		return err
+	}
+	// An order of magnitude to spare costs an iteration or two, and tells the
+	// zero blocks from the others.
+	done := func() bool { return relativeGap(best.primal, best.lower) <= 0.1*s.Tol }
+	end := func(status Status, it int) (*Point, error) {
+		mon.Report(best.progress(it, prog))
+		return &Point{X: best.x, Dual: best.dual, Status: status, Iter: it, Trace: mon.Trace(), Solver: "interior"}, nil
+	}
+	if err := look(make([]float64, prog.Op.Cols)); err != nil {
+		return nil, err
+	}
+	if x := s.StartPoint(prog); x != nil {
+		prog.repair(x)
+		if err := look(x); err != nil {
+			return nil, err
+		}
+		if d := s.Warm.Certificate.Dual; len(d) == prog.Op.Rows {
+			if _, err := best.bound(ctx, prog, d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if done() {
+		return end(Optimal, 0)
+	}
+	if status, stop := mon.Stop(0, conicLimit); stop {
+		return end(status, 0)
+	}
+	p, err := prog.conicForm()
+	if err != nil {
+		return nil, err
+	}
+	m, err := newConicIPM(p)
+	if err != nil {
+		return nil, err
+	}
+	m.residuals()
+	lastGap, quiet := math.Inf(1), 0
+	for it := 0; ; it++ {
+		rel := m.gap / math.Max(math.Abs(m.primal), 1e-300)
+		status, stop := mon.Stop(it, conicLimit)
+		var failed error
+		if !stop {
+			failed = m.iterate()
+			rel = m.gap / math.Max(math.Abs(m.primal), 1e-300)
+		}
+		if stop || failed != nil || it%5 == 4 || rel < math.Max(1e-3, 100*s.Tol) {
+			for _, x := range prog.conicPoints(p, m, s.Tol) {
+				if err := look(x); err != nil {
+					return nil, err
+				}
+			}
+			if _, err := best.bound(ctx, prog, prog.conicDual(m)); err != nil {
+				return nil, err
+			}
+			mon.Report(best.progress(it+1, prog))
+			if done() {
+				return end(Optimal, it+1)
+			}
+			gap := relativeGap(best.primal, best.lower)
+			if quiet++; gap < 0.8*lastGap {
+				lastGap, quiet = gap, 0
+			}
+		}
+		switch {
+		case stop:
+			return end(status, it)
+		case failed != nil, quiet > 15:
+			status := Numerical
+			if relativeGap(best.primal, best.lower) <= s.Tol {
+				status = Optimal
+			}
+			return end(status, it+1)
+		}
+	}
+}
+
+// conicForm lowers the program.
+func (prog *Program) conicForm() (*conicProblem, error) {
+	nf := prog.Op.Rows
+	norm := prog.Penalty.norm()
+	p := &conicProblem{y: make([]float64, nf)}
+	switch l := prog.Loss; {
+	case l.Kinks != nil:
+		p.y = l.Labels
+		p.above, p.below = l.Kinks.Above, l.Kinks.Below
+		if l.Kinks.Rounded {
+			p.smooth = &smoothTerm{
+				value: func(u []float64) float64 { return dot(u, u) / 2 },
+				grad:  func(dst, u []float64) { copy(dst, u) },
+				hess: func(dst, u []float64) {
+					for i := range dst {
+						dst[i] = 1
+					}
+				},
+			}
+		}
+	default:
+		p.smooth = &smoothTerm{l.Value, l.Grad, l.Hess}
+	}
+	for i, blk := range prog.Blocks {
+		var G blas64.General
+		if prog.Cones != nil {
+			if M := prog.Cones.Block(i); M != nil && !M.IsEmpty() {
+				if _, c := M.Dims(); c != blk.Len() {
+					return nil, fmt.Errorf("cones %q: block %d has %d variables, its cone %d columns", prog.Cones.Name, i, blk.Len(), c)
+				}
+				G = M.RawMatrix()
+			}
+		}
+		b, c := conicBlockOf(norm, blk, prog.Penalty, G)
+		b.off = len(p.c)
+		p.c = append(p.c, c...)
+		p.blocks = append(p.blocks, b)
+	}
+	nv := len(p.c)
+	p.link = newGeneral(nf, nv)
+	// The operator by rows or by columns, whichever are fewer.
+	if nf <= prog.Op.Cols {
+		e, g := make([]float64, nf), make([]float64, prog.Op.Cols)
+		for r := range e {
+			e[r] = 1
+			prog.Op.Adjoint(g, e)
+			e[r] = 0
+			for i, blk := range prog.Blocks {
+				copy(rowOf(p.link, r)[p.blocks[i].off:], blk.Of(g))
+			}
+		}
+	} else {
+		e, g := make([]float64, prog.Op.Cols), make([]float64, nf)
+		for i, blk := range prog.Blocks {
+			for j := 0; j < blk.Len(); j++ {
+				e[blk.Offset+j] = 1
+				prog.Op.Apply(g, e)
+				e[blk.Offset+j] = 0
+				for r, v := range g {
+					p.link.Data[r*nv+p.blocks[i].off+j] = v
+				}
+			}
+		}
+	}
+	if !finite(p.link.Data) {
+		return nil, fmt.Errorf("operator %q has entries that are not finite", prog.Op.Name)
+	}
+	return p, nil
+}
+
+// conicBlockOf is the conic form of one block, whose own variables come first,
+// and its costs. G z ≥ 0 are its linear cones.
+func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicBlock, []float64) {
+	k := blk.Len()
+	if norm == "nuclear" && (blk.Rows == 1 || blk.Cols == 1) {
+		norm = "l2"
+	}
+	vars, conic := conicSize(norm, blk)
+	n := int(vars)
+	b := conicBlock{n: n}
+	c := make([]float64, n)
+	// Rows of length one; those that are zero say nothing.
+	var linear [][]float64
+	for i := 0; i < G.Rows; i++ {
+		row := append([]float64(nil), rowOf(G, i)...)
+		if normalise(row) {
+			linear = append(linear, row)
+		}
+	}
+	rows := len(linear) + int(conic)
+	b.G = newGeneral(rows, n)
+	b.h = make([]float64, rows)
+	for i, row := range linear {
+		for j, v := range row {
+			b.G.Data[i*n+j] = -v
+		}
+	}
+	at := len(linear)
+	set := func(row, col int, v float64) { b.G.Data[(at+row)*n+col] = -v }
+	// Every norm is 1 at a unit vector, where the penalty shows its weight.
+	unit := make([]float64, k)
+	unit[0] = 1
+	w := 0.0
+	if blk.Weight != 0 {
+		w = blk.Weight * pen.Value(unit, blk.Rows, blk.Cols)
+	}
+	orthantRows := len(linear)
+	switch {
+	case blk.Weight == 0:
+	case norm == "squares":
+		b.P = newGeneral(n, n)
+		for j := 0; j < n; j++ {
+			b.P.Data[j*n+j] = 2 * w
+		}
+	case norm == "l1":
+		for j := 0; j < k; j++ { // |z_j| ≤ t_j
+			set(2*j, k+j, 1)
+			set(2*j, j, 1)
+			set(2*j+1, k+j, 1)
+			set(2*j+1, j, -1)
+			c[k+j] = w
+		}
+		orthantRows += 2 * k
+	}
+	if orthantRows > 0 {
+		b.cones = append(b.cones, newOrthant(orthantRows))
+	}
+	switch {
+	case blk.Weight == 0:
+	case norm == "l2":
+		set(0, k, 1)
+		for j := 0; j < k; j++ {
+			set(1+j, j, 1)
+		}
+		c[k] = w
+		b.cones = append(b.cones, newSecondOrder(k+1))
+	case norm == "columns":
+		for o := 0; o < blk.Cols; o++ {
+			set(o*(blk.Rows+1), k+o, 1)
+			for j := 0; j < blk.Rows; j++ {
+				set(o*(blk.Rows+1)+1+j, j*blk.Cols+o, 1)
+			}
+			c[k+o] = w
+			b.cones = append(b.cones, newSecondOrder(blk.Rows+1))
+		}
+	case norm == "nuclear":
+		// [W1 Z; Z' W2] ⪰ 0 at cost w/2 (tr W1 + tr W2).
+		nuclearRows(blk.Rows, blk.Cols, func(row, col int, v, cost float64) {
+			set(row, col, v)
+			c[col] = cost * w
+		})
+		b.cones = append(b.cones, newSemidefinite(blk.Rows+blk.Cols))
+	}
+	return b, c
+}
+
+// nuclearRows calls f with the rows of the semidefinite matrix [W1 Z; Z' W2] of
+// an r×c block Z, with the variable each row shows, after those of Z itself
+// (row-major) those of W1 and W2 in the order of the rows, its coefficient, and
+// the variable's cost for the nuclear norm.
+func nuclearRows(r, c int, f func(row, col int, v, cost float64)) {
+	next := r * c
+	row := 0
+	for i := 0; i < r+c; i++ {
+		for j := 0; j <= i; j++ {
+			switch {
+			case i >= r && j < r:
+				f(row, j*c+i-r, math.Sqrt2, 0)
+			case i == j:
+				f(row, next, 1, 0.5)
+				next++
+			default:
+				f(row, next, 1, 0)
+				next++
+			}
+			row++
+		}
+	}
+}
+
+// conicDual is the candidate for the certificate: minus the multiplier of the
+// link, in the domain that the loss has.
+func (prog *Program) conicDual(m *conicIPM) []float64 {
+	v := make([]float64, len(m.v))
+	for i, t := range m.v {
+		if m.p1 != nil {
+			t = math.Max(-m.p.below[i], math.Min(m.p.above[i], t))
+		}
+		v[i] = -t
+	}
+	return v
+}
+
+// conicPoints are candidates for the optimum made of the iterate: the variables
+// themselves, which are never zero, or, when that is as good, what is left of
+// them without the parts that complementarity says are on their way to zero.
+func (prog *Program) conicPoints(p *conicProblem, m *conicIPM, tol float64) [][]float64 {
+	x := make([]float64, prog.Op.Cols)
+	ref := 1e-3 * math.Abs(m.primal)
+	unit := func(blk Block) float64 {
+		e := make([]float64, blk.Len())
+		e[0] = 1
+		return blk.Weight * prog.Penalty.Value(e, blk.Rows, blk.Cols)
+	}
+	weights := make([]float64, len(prog.Blocks))
+	for i, blk := range prog.Blocks {
+		b := p.blocks[i]
+		copy(blk.Of(x), m.x[b.off:b.off+blk.Len()])
+		if blk.Weight != 0 {
+			weights[i] = unit(blk)
+			ref = math.Max(ref, weights[i]*norm2(blk.Of(x)))
+		}
+	}
+	if !finite(x) {
+		return nil
+	}
+	// An atom of size t and its slack have t·slack near μ: it is on the way to
+	// zero when t is below the geometric mean of μ and the largest.
+	theta := math.Sqrt(math.Max(m.mu(), 0) * ref)
+	sparse := append([]float64(nil), x...)
+	for i, blk := range prog.Blocks {
+		if weights[i] > 0 {
+			dropAtoms(prog.Penalty.norm(), blk.Of(sparse), blk, theta/weights[i])
+		}
+	}
+	prog.repair(x)
+	prog.repair(sparse)
+	value := func(x []float64) float64 {
+		f := make([]float64, prog.Op.Rows)
+		prog.Op.Apply(f, x)
+		return prog.Loss.Value(f) + prog.penaltyAt(x)
+	}
+	if a, b := value(sparse), value(x); a <= b+0.05*tol*math.Abs(b) {
+		return [][]float64{sparse}
+	}
+	return [][]float64{x}
+}
+
+// dropAtoms sets to zero what of z is smaller than t, by the atoms of the norm.
+func dropAtoms(norm string, z []float64, blk Block, t float64) {
+	switch norm {
+	case "squares":
+	case "l1":
+		for j, v := range z {
+			if math.Abs(v) < t {
+				z[j] = 0
+			}
+		}
+	case "columns":
+		for o := 0; o < blk.Cols; o++ {
+			s := 0.0
+			for j := o; j < len(z); j += blk.Cols {
+				s = math.Hypot(s, z[j])
+			}
+			if s < t {
+				for j := o; j < len(z); j += blk.Cols {
+					z[j] = 0
+				}
+			}
+		}
+	case "nuclear":
+		if blk.Rows > 1 && blk.Cols > 1 {
+			U, s, V, err := thinSVD(z, blk.Rows, blk.Cols)
+			if err != nil || s[len(s)-1] >= t {
+				return
+			}
+			clear(z)
+			for k, sv := range s {
+				if sv < t {
+					break
+				}
+				for i := 0; i < blk.Rows; i++ {
+					for j := 0; j < blk.Cols; j++ {
+						z[i*blk.Cols+j] += sv * U.At(i, k) * V.At(j, k)
+					}
+				}
+			}
+			return
+		}
+		fallthrough
+	default:
+		if norm2(z) < t {
+			clear(z)
+		}
+	}
+}
