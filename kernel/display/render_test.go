@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/quick"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
@@ -190,6 +191,18 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// TestKeyHoldsMap is a map with a key that leads back to it.
+func TestKeyHoldsMap(t *testing.T) {
+	o := &odd{}
+	o.H = map[any]func(){o: nil}
+	if b := Render(o); b.Text() == "" {
+		t.Error("no text")
+	}
+	if JSONOf(o.H) == "" {
+		t.Error("no JSON")
+	}
+}
+
 func TestJSONOf(t *testing.T) {
 	self := make([]any, 100)
 	for i := range self {
@@ -243,5 +256,40 @@ func TestPlotImage(t *testing.T) {
 	}
 	if strings.Contains(svg, "<text") {
 		t.Error("text depends on the fonts of the reader")
+	}
+}
+
+// odd is what testing/quick fills with anything.
+type odd struct {
+	A map[string]any
+	B []map[int]*odd
+	C [][]float64
+	D *[]string
+	E map[[2]bool]complex128
+	F []*float64
+	G any
+	H map[any]func()
+	s []byte
+	e error
+}
+
+// TestRenderAnything holds Render to its promise: a text, valid JSON, bounded.
+func TestRenderAnything(t *testing.T) {
+	check := func(b []map[int]string, c [][]float64, d *[]string, e map[[2]bool]complex128, f []*float64, m map[float64]string, a [3]int8) bool {
+		o := &odd{A: map[string]any{"d": len(b)}, B: []map[int]*odd{nil, {}}, C: c, D: d, E: e, F: f, s: []byte("s"), e: errors.New("e")}
+		o.G, o.H = o, map[any]func(){o: nil, 1: nil, "x": func() {}}
+		o.A["self"], o.B[1][7] = o.A, o
+		for _, v := range []any{o, *o, []*odd{o, nil}, o.A, b, c, d, e, f, m, a, &d, o.H} {
+			bundle := Render(v)
+			text, err := json.Marshal(bundle)
+			if err != nil || !json.Valid(text) || bundle.Text() == "" || len(text) > 1<<20 || !json.Valid([]byte(JSONOf(v))) {
+				t.Logf("%T: %v, %d bytes", v, err, len(text))
+				return false
+			}
+		}
+		return true
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: 30}); err != nil {
+		t.Error(err)
 	}
 }

@@ -140,31 +140,74 @@ func (f Figure) draw(c draw.Canvas, rows, cols int) {
 		c.FillText(style, vg.Point{X: c.Center().X, Y: c.Max.Y - vg.Points(4)}, f.Title)
 		c = draw.Crop(c, 0, 0, 0, -vg.Points(24))
 	}
-	plots := make([][]*plot.Plot, rows)
-	for i := range plots {
-		plots[i] = make([]*plot.Plot, cols)
-		for j, p := range f.Plots[i] {
-			if p != nil {
-				q := *p // the user's own is left as it is
-				q.X.Tick.Marker, q.Y.Tick.Marker = onAxis{p.X.Tick.Marker}, onAxis{p.Y.Tick.Marker}
-				plots[i][j] = &q
-			}
-		}
-	}
 	if rows == 1 && cols == 1 {
-		if p := plots[0][0]; p != nil {
-			p.Draw(c)
+		if p := f.Plots[0][0]; p != nil {
+			frame(p).draw(c)
 		}
 		return
 	}
-	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: vg.Points(12), PadY: vg.Points(12)}
-	canvases := plot.Align(plots, tiles, c)
-	for i, row := range plots {
-		for j, p := range row {
+	frames, plots := make([][]*framed, rows), make([][]*plot.Plot, rows)
+	for i := range plots {
+		frames[i], plots[i] = make([]*framed, cols), make([]*plot.Plot, cols)
+		for j, p := range f.Plots[i] {
 			if p != nil {
-				p.Draw(canvases[i][j])
+				frames[i][j] = frame(p)
+				plots[i][j] = frames[i][j].Plot
 			}
 		}
+	}
+	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: vg.Points(12), PadY: vg.Points(12)}
+	canvases := plot.Align(plots, tiles, c)
+	for i, row := range frames {
+		for j, p := range row {
+			if p != nil {
+				p.draw(canvases[i][j])
+			}
+		}
+	}
+}
+
+// framed is a copy of a plot, made for drawing, whose axis labels are kept
+// apart. gonum/plot writes a label in the middle of its axis but keeps room
+// for it at the arithmetic middle of the range, which lies at the far end of a
+// logarithmic axis and pushes the plot away from there.
+type framed struct {
+	*plot.Plot
+	x, y string // labels
+}
+
+func frame(p *plot.Plot) *framed {
+	q := *p // the user's own is left as it is
+	q.X.Tick.Marker, q.Y.Tick.Marker = onAxis{p.X.Tick.Marker}, onAxis{p.Y.Tick.Marker}
+	f := &framed{Plot: &q}
+	if q.X.Label.Position == draw.PosCenter {
+		f.x, q.X.Label.Text = q.X.Label.Text, ""
+	}
+	if q.Y.Label.Position == draw.PosCenter {
+		f.y, q.Y.Label.Text = q.Y.Label.Text, ""
+	}
+	return f
+}
+
+func (f *framed) draw(c draw.Canvas) {
+	inner := c
+	xs, ys := f.X.Label.TextStyle, f.Y.Label.TextStyle
+	if f.x != "" {
+		inner.Min.Y += xs.Height(f.x) + f.X.Label.Padding
+	}
+	if f.y != "" {
+		inner.Min.X += ys.Height(f.y) + ys.FontExtents().Descent + f.Y.Label.Padding
+	}
+	f.Draw(inner)
+	data := f.DataCanvas(inner)
+	center := data.Center()
+	if f.x != "" {
+		c.FillText(xs, vg.Point{X: center.X, Y: c.Min.Y + xs.FontExtents().Descent}, f.x)
+	}
+	if f.y != "" {
+		at := vg.Point{X: c.Min.X + ys.Height(f.y) - ys.FontExtents().Descent, Y: center.Y}
+		ys.Rotation += math.Pi / 2
+		c.FillText(ys, at, f.y)
 	}
 }
 

@@ -74,6 +74,7 @@ type writer struct {
 	strings.Builder
 	limit  int
 	nested bool      // the value is part of a table: matrices by shape only
+	flat   bool      // pointers are not followed
 	path   []uintptr // pointers being followed, to see cycles
 }
 
@@ -190,7 +191,7 @@ func (p *writer) pointer(v reflect.Value, depth int) {
 		p.WriteString("<nil>")
 		return
 	}
-	if !p.enter(v) {
+	if p.flat || !p.enter(v) {
 		p.WriteString("…")
 		return
 	}
@@ -274,7 +275,7 @@ func typeName(v reflect.Value) string {
 // else in the order of their texts.
 func sortedKeys(m reflect.Value) []reflect.Value {
 	keys := m.MapKeys()
-	less := func(a, b reflect.Value) int { return strings.Compare(brief(a, 200), brief(b, 200)) }
+	var less func(a, b reflect.Value) int
 	switch k := m.Type().Key().Kind(); {
 	case k == reflect.String:
 		less = func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }
@@ -284,6 +285,24 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 		less = func(a, b reflect.Value) int { return cmp.Compare(a.Int(), b.Int()) }
 	case k >= reflect.Uint && k <= reflect.Uintptr:
 		less = func(a, b reflect.Value) int { return cmp.Compare(a.Uint(), b.Uint()) }
+	default:
+		type named struct {
+			text string
+			key  reflect.Value
+		}
+		all := make([]named, len(keys))
+		for i, k := range keys {
+			// Flat: a key may point to the very map, whose keys would then be
+			// sorted to sort its keys, without end.
+			w := writer{limit: 200, nested: true, flat: true}
+			w.value(k, 0)
+			all[i] = named{w.String(), k}
+		}
+		slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.text, b.text) })
+		for i := range all {
+			keys[i] = all[i].key
+		}
+		return keys
 	}
 	slices.SortFunc(keys, less)
 	return keys
