@@ -95,6 +95,9 @@ type Server struct {
 	count   int           // execution count
 	aborted time.Time     // cells that had arrived by then do not run
 
+	subscribed chan struct{} // closed when iopub has its first subscriber
+	subscribe  sync.Once
+
 	statusMu sync.Mutex
 	running  *request // the cell that runs, nil when idle
 }
@@ -152,7 +155,7 @@ func Run(ctx context.Context, connectionFile string, o *Options) error {
 // sockets are being bound.
 func New(conn Connection, o *Options) (*Server, error) {
 	s := &Server{
-		conn: conn, cells: make(chan *request, 1<<12), beside: make(chan *request, 1<<12),
+		conn: conn, cells: make(chan *request, 1<<12), beside: make(chan *request, 1<<12), subscribed: make(chan struct{}),
 	}
 	if o != nil {
 		s.opts = *o
@@ -198,11 +201,11 @@ func (s *Server) Listen() (err error) {
 		kind transport.Kind
 		port int
 	}{
+		{"iopub", &s.sockets.IOPub, transport.XPub, s.conn.IOPubPort}, // first: nobody is answered before he can listen
 		{"shell", &s.sockets.Shell, transport.Router, s.conn.ShellPort},
 		{"control", &s.sockets.Control, transport.Router, s.conn.ControlPort},
 		{"stdin", &s.sockets.Stdin, transport.Router, s.conn.StdinPort},
 		{"hb", &s.sockets.HB, transport.Rep, s.conn.HBPort},
-		{"iopub", &s.sockets.IOPub, transport.XPub, s.conn.IOPubPort},
 	} {
 		if *k.at, err = transport.Listen(k.kind, s.conn.endpoint(k.port), s.SocketOptions(k.name)); err != nil {
 			return fmt.Errorf("server: %s: %w", k.name, err)
@@ -271,6 +274,7 @@ type request struct {
 // receive reads a channel and hands each request to whom it is for: cells to
 // the queue, questions about code beside it, the rest is answered here.
 func (s *Server) receive(ctx context.Context, c channel) {
+	first := c == shell
 	for {
 		in, err := s.socket(c).Recv(ctx)
 		if err != nil {
@@ -280,6 +284,10 @@ func (s *Server) receive(ctx context.Context, c channel) {
 		if err != nil {
 			s.log.Warn("message dropped", "channel", c.String(), "reason", err)
 			continue
+		}
+		if first {
+			first = false
+			s.awaitSubscriber(ctx)
 		}
 		r := &request{Message: m, channel: c, peer: in.Peer, at: in.At}
 		h := lookup(m.Header.MsgType)
@@ -303,6 +311,20 @@ func (s *Server) receive(ctx context.Context, c channel) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// awaitSubscriber waits a moment for iopub's first subscriber. Clients open the
+// sockets side by side, and the first request often comes before the
+// subscription does: its idle would be published to nobody, and the client
+// would wait for it.
+func (s *Server) awaitSubscriber(ctx context.Context) {
+	t := time.NewTimer(200 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-s.subscribed:
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -486,6 +508,7 @@ func (s *Server) encode(msgType string, content any, parent *wire.Message, topic
 // welcome is the first message of a subscription (JEP 65): the topic of the
 // subscription in front, no parent.
 func (s *Server) welcome(topic []byte) transport.Message {
+	defer s.subscribe.Do(func() { close(s.subscribed) })
 	frames, err := s.encode("iopub_welcome", wire.IOPubWelcome{Subscription: string(topic)}, nil, topic)
 	if err != nil {
 		return nil
