@@ -1,0 +1,102 @@
+package convex_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/gonvex/gonvex/convex"
+	"github.com/gonvex/gonvex/convex/convextest"
+)
+
+// Every architecture's sample problem goes through the suite: the network's own
+// objective is the program's, the gap closes, predictions agree.
+func TestSampleArchitectures(t *testing.T) {
+	files, err := filepath.Glob("testdata/problems/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no problems", err)
+	}
+	seen := map[string]bool{}
+	for _, f := range files {
+		if strings.HasSuffix(f, ".expected.json") {
+			continue
+		}
+		p, err := convex.ReadProblem(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[p.Arch.Name()] = true
+		t.Run(p.Name, func(t *testing.T) { convextest.TestArch(t, p) })
+	}
+	for _, name := range convex.Archs() {
+		if !seen[name] {
+			t.Errorf("architecture %s has no sample in testdata/problems", name)
+		}
+	}
+}
+
+func TestDeepLinearWeights(t *testing.T) {
+	p, err := convex.ReadProblem("testdata/problems/deep_linear_a.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sol := convextest.TestArch(t, p)
+	branches, err := p.Arch.(convex.DeepLinear).Weights(sol.Network)
+	if err != nil || len(branches) == 0 {
+		t.Fatal(branches, err)
+	}
+	// The product of the layers, summed over branches, predicts as the network.
+	_, d := p.X.Dims()
+	_, c := p.Y.Dims()
+	Z := mat.NewDense(d, c, nil)
+	for _, ws := range branches {
+		if len(ws) != p.Arch.(convex.DeepLinear).Layers {
+			t.Fatalf("%d layers", len(ws))
+		}
+		var W mat.Dense
+		W.CloneFrom(ws[0])
+		for _, w := range ws[1:] {
+			var next mat.Dense
+			next.Mul(&W, w)
+			W.CloneFrom(&next)
+		}
+		Z.Add(Z, &W)
+	}
+	var want mat.Dense
+	want.Mul(p.X, Z)
+	got, err := sol.Predict(p.X)
+	if err != nil || !mat.EqualApprox(got, &want, 1e-9) {
+		t.Errorf("predictions of the layers' product differ (%v)", err)
+	}
+	// The standard network's own decay can only be larger at L ≥ 3 and rank
+	// above one, and is the same for two layers.
+	two, err := convex.DeepLinear{Layers: 2}.SchattenValue(p, Z)
+	if err != nil || two < sol.Lower {
+		t.Errorf("two layers: %v, bound %v (%v)", two, sol.Lower, err)
+	}
+}
+
+func TestArchitectureErrors(t *testing.T) {
+	X, Y := mat.NewDense(3, 2, []float64{1, 2, 3, 4, 5, 7}), mat.NewDense(3, 1, []float64{1, 2, 3})
+	two := mat.NewDense(3, 2, nil)
+	patches := []mat.Matrix{X, X}
+	for _, c := range []struct {
+		p    convex.Problem
+		want string
+	}{
+		{convex.Problem{X: X, Y: Y, Arch: convex.LeakyReLU{Slope: 1}}, "LeakyReLU.Slope is 1"},
+		{convex.Problem{X: X, Y: two, Arch: convex.LeakyReLU{}}, "Y is 3×2"},
+		{convex.Problem{X: X, Y: two, Arch: convex.Threshold{}}, "Y is 3×2"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.LinearCNN{}}, "takes Patches"},
+		{convex.Problem{Patches: patches, Y: Y, Arch: convex.DeepLinear{}}, "takes X"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.DeepLinear{Layers: 1}}, "DeepLinear.Layers is 1"},
+		{convex.Problem{Patches: patches, Y: Y, Arch: convex.CircularLinearCNN{}}, "takes X"},
+	} {
+		c.p.Beta = 0.1
+		if _, err := convex.Solve(t.Context(), c.p, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", c.p.Arch.Name(), err, c.want)
+		}
+	}
+}

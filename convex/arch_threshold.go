@@ -1,0 +1,117 @@
+package convex
+
+import (
+	"context"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Threshold is the two-layer network f(x) = Σ_j 1[x'u_j ≥ 0] a_j of hard
+// thresholds with the penalty beta Σ_j |a_j| and one output. Its hidden layer
+// only chooses among the columns of D, the matrix of all activation patterns,
+// so the program is the lasso
+//
+//	minimise Loss(D z) + beta |z|_1
+//
+// (Ergen, Gulluk, Lacotte & Pilanci 2023). It is exact with all patterns.
+type Threshold struct{}
+
+func init() { RegisterArch(Threshold{}) }
+
+// Name is "threshold".
+func (Threshold) Name() string { return "threshold" }
+
+// Lower builds the lasso above over the patterns of p.
+func (a Threshold) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error) {
+	t, err := p.checkOneOutput(a.Name())
+	if err != nil {
+		return nil, err
+	}
+	pat, err := p.patternsFor(ctx, t.X, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	P := pat.Len()
+	prog := &Program{
+		Samples: t.n, Outputs: 1,
+		Loss: t.loss, Op: DenseOp(pat.Dense().T()),
+		Penalty:  Lasso(p.Beta),
+		Patterns: pat,
+	}
+	for g := range P {
+		prog.Blocks = append(prog.Blocks, Block{Offset: g, Rows: 1, Cols: 1, Weight: 1})
+	}
+	if pat.Complete {
+		prog.Scope = Global
+	}
+	gates := &gateTable{X: t.X, patterns: pat}
+	prog.Decode = func(x []float64) (*Network, error) {
+		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Forward: gates.thresholds, Decay: outputDecay}
+		var out []float64
+		for g, v := range x {
+			if v != 0 {
+				out, net.gate = append(out, v), append(net.gate, g)
+			}
+		}
+		if len(out) == 0 {
+			return net, nil
+		}
+		net.Output = mat.NewDense(len(out), 1, out)
+		// The hidden weights are gates of the patterns where those are known;
+		// on the training data the patterns themselves decide.
+		net.Hidden = mat.NewDense(len(out), t.d, nil)
+		if G, err := gates.gatesOf(net.gate); err == nil {
+			net.Hidden, net.Gates = G, G
+		}
+		return net, nil
+	}
+	return prog, nil
+}
+
+// outputDecay is Σ_j |a_j|, the penalty of networks whose hidden weights cost
+// nothing.
+func outputDecay(net *Network) float64 {
+	s := 0.0
+	for j := range net.Neurons() {
+		for _, v := range net.Output.RawRowView(j) {
+			s += max(v, -v)
+		}
+	}
+	return s
+}
+
+// thresholds are the predictions from the gates themselves: on the training
+// data the patterns, elsewhere 1[Xg > 0].
+func (t *gateTable) thresholds(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	X := inputs[0]
+	n, _ := X.Dims()
+	f := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
+		return f, nil
+	}
+	A := mat.NewDense(n, net.Neurons(), nil)
+	if tn, _ := t.X.Dims(); n == tn && (X == mat.Matrix(t.X) || mat.Equal(X, t.X)) {
+		for i := range n {
+			for j, g := range net.gate {
+				if t.patterns.Bit(g, i) {
+					A.Set(i, j, 1)
+				}
+			}
+		}
+		f.Mul(A, net.Output)
+		return f, nil
+	}
+	G, err := t.gatesOf(net.gate)
+	if err != nil {
+		return nil, err
+	}
+	A.Mul(X, G.T())
+	for i, v := range A.RawMatrix().Data {
+		A.RawMatrix().Data[i] = 0
+		if v > 0 {
+			A.RawMatrix().Data[i] = 1
+		}
+	}
+	f.Mul(A, net.Output)
+	return f, nil
+}
