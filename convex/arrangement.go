@@ -69,7 +69,7 @@ func EnumeratePatterns(ctx context.Context, X mat.Matrix, limit int) (*Patterns,
 		return nil, err
 	}
 	p := newPatterns(len(cells), n)
-	p.Complete, p.Source = true, "enumerated"
+	p.Complete, p.Source, p.of = true, "enumerated", fingerprint(M)
 	p.Gates = mat.NewDense(d, max(len(cells), 1), nil)
 	for c, cell := range cells {
 		for i, l := range a.lineOf {

@@ -192,6 +192,16 @@ func TestRestrictedIsNotGlobal(t *testing.T) {
 	if again, err := Solve(ctx, p, nil); err != nil || again.Scope != Global {
 		t.Errorf("all patterns, given: %v %v", again, err)
 	}
+	// Patterns complete for one matrix are not for another.
+	rng := rand.New(rand.NewPCG(37, 38))
+	p.X = randomMatrix(rng, 5, 3)
+	for _, claim := range []*Patterns{all, {Complete: true, n: all.n, words: all.words, bits: all.bits}} {
+		p.Patterns = claim
+		prog, err := Lower(ctx, p, nil)
+		if err != nil || prog.Scope != Restricted || prog.Patterns.Complete {
+			t.Errorf("patterns of other data: %+v %v", prog, err)
+		}
+	}
 }
 
 // The bound over all patterns, enumerated and spectral, is one; and the bound

@@ -2,7 +2,9 @@ package convex
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -52,4 +54,21 @@ func background(ctx context.Context) context.Context {
 		return context.Background()
 	}
 	return ctx
+}
+
+// fingerprint tells matrices apart.
+func fingerprint(X *mat.Dense) uint64 {
+	h := fnv.New64a()
+	r, c := X.Dims()
+	b := make([]byte, 0, 8*(c+2))
+	b = binary.LittleEndian.AppendUint64(b, uint64(r))
+	b = binary.LittleEndian.AppendUint64(b, uint64(c))
+	for i := 0; i < r; i++ {
+		for _, v := range X.RawRowView(i) {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
+		h.Write(b)
+		b = b[:0]
+	}
+	return h.Sum64()
 }

@@ -15,7 +15,8 @@ import (
 type Patterns struct {
 	// Complete says that these are all the patterns 1[Xu > 0] that occur on an
 	// open set of u (the all-off one may be left out, it adds nothing to a
-	// network): the optimum over them is global.
+	// network): the optimum over them is global. A problem believes it of the
+	// data the patterns were enumerated for, and looks itself for other data.
 	Complete bool
 	// Gates, when not nil, is d×P: the patterns are those of 1[X·Gates > 0].
 	// It lets a gated network predict on new data.
@@ -23,6 +24,7 @@ type Patterns struct {
 	// Source is "enumerated", "sampled" or "given".
 	Source string
 
+	of       uint64 // fingerprint of the data they are complete for
 	n, words int
 	bits     []uint64 // P rows of words
 	net      []seed   // a network over these patterns to start a solve from; may be nil
@@ -224,6 +226,7 @@ func (p *Patterns) Subset(idx []int) *Patterns {
 			}
 		}
 	}
+	q.of = p.of
 	q.Complete = p.Complete && q.covers(p)
 	return q
 }

@@ -105,6 +105,11 @@ const searchAbove = 1000
 func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, search func() (*Patterns, error)) (*Patterns, error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
+		if given.Complete && given.of != fingerprint(X) {
+			cp := *given
+			cp.Complete = false // of other data, or claimed by hand
+			given = &cp
+		}
 		if given.Len() == 0 && !given.Complete {
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
