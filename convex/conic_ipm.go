@@ -448,13 +448,12 @@ func (m *conicIPM) move(d *direction, a float64) {
 	m.kappa += a * d.kappa
 }
 
-// search shortens the step until the one equation that is not linear, ψ'(u) =
-// v, is not made worse than the gap and it together are improved.
+// search shortens the step until what is left of the one equation that is not
+// linear, ψ'(u) = v, is less than before or small beside the gap.
 func (m *conicIPM) search(d *direction, alpha float64) float64 {
 	n := len(m.u)
 	u, g := make([]float64, n), make([]float64, n)
-	merit := func(a float64) float64 {
-		t := 0.0
+	rest := func(a float64) float64 {
 		for i, v := range m.u {
 			u[i] = v + a*d.u[i]
 		}
@@ -462,9 +461,14 @@ func (m *conicIPM) search(d *direction, alpha float64) float64 {
 			return math.Inf(1)
 		}
 		m.p.smooth.grad(g, u)
+		t := 0.0
 		for i, v := range m.v {
 			t += math.Abs(g[i]-v-a*d.v[i]) * (1 + math.Abs(u[i]))
 		}
+		return t
+	}
+	gap := func(a float64) float64 {
+		t := 0.0
 		for i, v := range m.s {
 			t += (v + a*d.s[i]) * (m.z[i] + a*d.z[i])
 		}
@@ -473,12 +477,12 @@ func (m *conicIPM) search(d *direction, alpha float64) float64 {
 		}
 		return t
 	}
-	m0 := merit(0)
+	before := rest(0)
 	for range 40 {
-		if v := merit(alpha); v <= m0*(1-1e-4*alpha)+1e-14*m0 || v <= 1e-12*(1+math.Abs(m.primal)) {
+		if r := rest(alpha); r <= (1-0.1*alpha)*before || r <= gap(alpha)/4 || r <= 1e-13*(1+math.Abs(m.primal)) {
 			return alpha
 		}
 		alpha *= 0.6
 	}
-	return alpha
+	return 0
 }
