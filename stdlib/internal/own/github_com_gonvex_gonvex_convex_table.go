@@ -16,6 +16,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"Almost":             reflect.ValueOf(convex.Almost),
 		"Arch":               reflect.ValueOf((*convex.Arch)(nil)),
 		"Archs":              reflect.ValueOf(convex.Archs),
+		"BatchNormReLU":      reflect.ValueOf((*convex.BatchNormReLU)(nil)),
 		"BetaMax":            reflect.ValueOf(convex.BetaMax),
 		"Block":              reflect.ValueOf((*convex.Block)(nil)),
 		"Certificate":        reflect.ValueOf((*convex.Certificate)(nil)),
