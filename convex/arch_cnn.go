@@ -1,0 +1,263 @@
+package convex
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// CNN is the two-layer ReLU convolutional network with one output over patches
+// X_k (n×h, k = 1…K): filter u_j ∈ R^h, one output weight a_j, pooling over the
+// patches, weight decay beta/2 Σ_j (|u_j|² + a_j²).
+//
+// Pool "sum" (the default) is f = Σ_j Σ_k (X_k u_j)_+ a_j, and "average" divides
+// it by K. The program has a pair of blocks for every cell of the arrangement of
+// all nK patches (Pilanci & Ergen 2020, §5; Ergen & Pilanci 2021),
+//
+//	minimise Loss(Σ_i Σ_k D_i^k X_k (c_i - c_i')) + beta Σ_i (|c_i| + |c_i'|)
+//	subject to (2D_i^k - I) X_k c_i ≥ 0 for all k, and so for c_i'.
+//
+// Pool "max" is f = Σ_j max_k (X_k u_j)_+ a_j. A pattern then names for every
+// sample the patch that wins, or none, and the cones also say that it wins:
+// (x_k - x_l)'c ≥ 0 for all l. Without these rows the value is far too low.
+//
+// All three are exact with all patterns.
+type CNN struct {
+	Pool string // "sum", "average" or "max"; "" means sum
+}
+
+func init() { RegisterArch(CNN{}) }
+
+// Name is "cnn".
+func (CNN) Name() string { return "cnn" }
+
+var errPool = errors.New("want sum, average or max")
+
+func (a CNN) pool() (string, error) {
+	switch a.Pool {
+	case "":
+		return "sum", nil
+	case "sum", "average", "max":
+		return a.Pool, nil
+	}
+	return "", errPool
+}
+
+// Lower builds the program above over the patterns of p, which have nK bits:
+// bit k·n+i is sample i, patch k.
+func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error) {
+	pool, err := a.pool()
+	if err != nil {
+		return nil, fmt.Errorf("convex: CNN.Pool is %q: %w", a.Pool, err)
+	}
+	t, err := p.check()
+	if err != nil {
+		return nil, err
+	}
+	if t.X != nil {
+		return nil, fmt.Errorf("convex: architecture cnn takes Patches, not X: K matrices n×h, patch k of every sample")
+	}
+	if t.c != 1 {
+		return nil, fmt.Errorf("convex: Y is %d×%d: architecture cnn has one output; train one network an output", t.n, t.c)
+	}
+	K := len(t.inputs)
+	m := &MaskedData{X: stackRows(t.inputs), Signed: true, Patches: K}
+	var cones *Cones
+	if pool == "max" {
+		if m.Patterns, err = p.winnerPatterns(ctx, m, s); err == nil {
+			cones = &Cones{Name: "winner", Block: m.winnerCone}
+		}
+	} else {
+		if pool == "average" {
+			m.Scale = 1 / float64(K)
+		}
+		if m.Patterns, err = p.patternsFor(ctx, m.X, s, nil); err == nil {
+			cones = m.Cones()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	prog := &Program{
+		Samples: t.n, Outputs: 1,
+		Loss: t.loss, Op: m.Op(), Blocks: m.Blocks(),
+		Penalty: GroupL1(p.Beta), Cones: cones,
+		Patterns: m.Patterns,
+	}
+	if m.Patterns.Complete {
+		prog.Scope = Global
+	}
+	prog.Decode = func(x []float64) (*Network, error) {
+		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: poolActivations(pool, K)}
+		return net, net.fromBlocks(prog.Blocks, x, m)
+	}
+	return prog, nil
+}
+
+// poolActivations are the pooled outputs of the filters.
+func poolActivations(pool string, K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
+	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+		n, h := inputs[0].Dims()
+		if len(inputs) != K || h != net.Inputs {
+			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+		}
+		A := mat.NewDense(n, net.Neurons(), nil)
+		out := A.RawMatrix().Data
+		for _, X := range inputs {
+			R, err := reluActivations(net, []mat.Matrix{X})
+			if err != nil {
+				return nil, err
+			}
+			for i, v := range R.RawMatrix().Data {
+				if pool == "max" {
+					out[i] = math.Max(out[i], v)
+				} else {
+					out[i] += v
+				}
+			}
+		}
+		if pool == "average" {
+			scale(1/float64(K), out)
+		}
+		return A, nil
+	}
+}
+
+// stackRows puts the K patches under one another: row k·n+i is patch k of
+// sample i.
+func stackRows(patches []mat.Matrix) *mat.Dense {
+	n, h := patches[0].Dims()
+	M := mat.NewDense(n*len(patches), h, nil)
+	for k, X := range patches {
+		M.Slice(k*n, (k+1)*n, 0, h).(*mat.Dense).Copy(X)
+	}
+	return M
+}
+
+// winnerPatterns returns the patterns of max pooling: bit k·n+i says that patch
+// k of sample i is positive and the largest. They are the cells of the
+// arrangement of all patches and their differences, merged where the winners
+// are the same.
+func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings) (*Patterns, error) {
+	if p.Patterns != nil {
+		given := p.Patterns.Distinct()
+		if given.Len() == 0 {
+			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
+		}
+		cp := *given
+		cp.Complete = false
+		return &cp, nil
+	}
+	n, h, _, _ := m.Dims()
+	K := m.Patches
+	rows := mat.NewDense(n*K+n*K*(K-1)/2, h, nil)
+	rows.Slice(0, n*K, 0, h).(*mat.Dense).Copy(m.X)
+	at := n * K
+	for i := range n {
+		for k := range K {
+			for l := k + 1; l < K; l++ {
+				x, y := m.X.RawRowView(k*n+i), m.X.RawRowView(l*n+i)
+				for j, r := 0, rows.RawRowView(at); j < h; j++ {
+					r[j] = x[j] - y[j]
+				}
+				at++
+			}
+		}
+	}
+	cells, err := EnumeratePatterns(ctx, rows, s.MaxPatterns)
+	if errors.Is(err, ErrTooManyPatterns) || err != nil && ctx.Err() != nil {
+		count := s.Samples
+		if count == 0 {
+			count = defaultSamples
+		}
+		cells, err = SamplePatterns(rows, count, p.Seed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	won := newPatterns(cells.Len(), n*K)
+	for c := range cells.Len() {
+		at := n * K
+		for i := range n {
+			base := at
+			// beats says whether patch k is above patch l of this sample.
+			beats := func(k, l int) bool {
+				if k > l {
+					return !cells.Bit(c, base+l*K-l*(l+1)/2+k-l-1)
+				}
+				return cells.Bit(c, base+k*K-k*(k+1)/2+l-k-1)
+			}
+			w := 0
+			for k := 1; k < K; k++ {
+				if beats(k, w) {
+					w = k
+				}
+			}
+			if cells.Bit(c, w*n+i) {
+				won.set(c, w*n+i)
+			}
+			at += K * (K - 1) / 2
+		}
+	}
+	won.Source, won.Complete = cells.Source, cells.Complete
+	return won.Distinct(), nil
+}
+
+// winnerCone is the cone on which the winners of block g's pattern win: rows
+// x_k and x_k - x_l for a winning patch k, and -x_l for all patches of a sample
+// without.
+func (m *MaskedData) winnerCone(g int) *mat.Dense {
+	n, h, _, _ := m.Dims()
+	K, pat := m.patches(), m.Pattern(g)
+	G := mat.NewDense(n*K, h, nil)
+	for i := range n {
+		win := -1
+		for k := range K {
+			if m.Patterns.Bit(pat, k*n+i) {
+				win = k
+			}
+		}
+		for l := range K {
+			r, x := G.RawRowView(i*K+l), m.X.RawRowView(l*n+i)
+			switch {
+			case l == win:
+				copy(r, x)
+			case win < 0:
+				for j := range r {
+					r[j] = -x[j]
+				}
+			default:
+				w := m.X.RawRowView(win*n + i)
+				for j := range r {
+					r[j] = w[j] - x[j]
+				}
+			}
+		}
+	}
+	return G
+}
+
+func (CNN) fileFields() []string { return []string{"patches", "pool"} }
+
+func (a CNN) fromFile(raw map[string]json.RawMessage) (Arch, error) {
+	if v, ok := raw["pool"]; ok {
+		if err := json.Unmarshal(v, &a.Pool); err != nil {
+			return nil, fmt.Errorf(`field "pool": %w`, errPool)
+		}
+	}
+	if _, err := a.pool(); err != nil {
+		return nil, fmt.Errorf(`field "pool" is %q: %w`, a.Pool, err)
+	}
+	return a, nil
+}
+
+func (a CNN) toFile() map[string]any {
+	if a.Pool == "" {
+		return nil
+	}
+	return map[string]any{"pool": a.Pool}
+}
