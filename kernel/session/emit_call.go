@@ -64,7 +64,16 @@ func (em *emitter) boxed(e ast.Expr, dst types.Type) string {
 	if s, ok := em.keep(e, dst); ok {
 		return s
 	}
-	return em.expr(e)
+	s := em.expr(e)
+	if tv := em.info.Types[e]; tv.Value == nil {
+		switch ast.Unparen(e).(type) {
+		case *ast.BinaryExpr, *ast.UnaryExpr: // yaegi stores a comparison's result as if the place were a bool
+			if b, ok := tv.Type.Underlying().(*types.Basic); ok && b.Info()&types.IsBoolean != 0 {
+				return em.helper("H_bool", "func H_bool(x bool) bool { return x }") + "(" + s + ")"
+			}
+		}
+	}
+	return s
 }
 
 // keep converts a struct of the session to an interface of a compiled package.

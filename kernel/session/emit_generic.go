@@ -238,8 +238,8 @@ func clone(v reflect.Value, sub map[string]ast.Expr) reflect.Value {
 		if v.IsNil() {
 			return v
 		}
-		switch v.Interface().(type) {
-		case *ast.Object, *ast.Scope, *ast.CommentGroup:
+		switch v.Type().String() {
+		case "*ast.Object", "*ast.Scope", "*ast.CommentGroup":
 			return reflect.Zero(v.Type())
 		}
 		r := reflect.New(v.Type().Elem())

@@ -101,6 +101,12 @@ func (em *emitter) callBody(lit, decls, args, after string) string {
 func (em *emitter) needsClosure(loop ast.Node, body *ast.BlockStmt) bool {
 	found := false
 	ast.Inspect(body, func(inner ast.Node) bool {
+		switch x := inner.(type) {
+		case *ast.GoStmt:
+			found = found || hasOperands(x.Call)
+		case *ast.DeferStmt:
+			found = found || hasOperands(x.Call)
+		}
 		switch inner.(type) {
 		case *ast.FuncLit, *ast.GoStmt, *ast.DeferStmt:
 			ast.Inspect(inner, func(n ast.Node) bool {
@@ -118,6 +124,13 @@ func (em *emitter) needsClosure(loop ast.Node, body *ast.BlockStmt) bool {
 		return !found
 	})
 	return found
+}
+
+// hasOperands tells a go or defer call that is evaluated into variables first,
+// which every iteration must have for itself.
+func hasOperands(c *ast.CallExpr) bool {
+	_, lit := ast.Unparen(c.Fun).(*ast.FuncLit)
+	return !lit || len(c.Args) > 0
 }
 
 // uses tells whether loop variables may outlive an iteration (their address

@@ -340,17 +340,22 @@ func (em *emitter) selectStmt(x *ast.SelectStmt) string {
 		switch {
 		case cc.Comm == nil:
 			b.WriteString("default:\n")
-		case as != nil && as.Tok == token.ASSIGN:
-			// yaegi mishandles an assignment here: receive into new variables, then assign
+		case as != nil:
+			// yaegi mishandles an assignment here and shares a variable defined here
+			// between iterations: receive into new variables, then assign or define
 			var tmp, set []string
 			for _, l := range as.Lhs {
 				n := em.fresh("s")
 				tmp = append(tmp, n)
-				dst := "_"
-				if !isBlank(l) {
-					dst = em.expr(l)
+				switch {
+				case isBlank(l):
+					set = append(set, "_ = "+n)
+				case as.Tok == token.DEFINE:
+					name := l.(*ast.Ident).Name
+					set = append(set, name+" := "+n+"\n_ = "+name)
+				default:
+					set = append(set, em.expr(l)+" = "+n)
 				}
-				set = append(set, dst+" = "+n)
 			}
 			b.WriteString("case " + strings.Join(tmp, ", ") + " := " + em.expr(as.Rhs[0]) + ":\n" + strings.Join(set, "\n") + "\n")
 		default:
@@ -404,6 +409,13 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		v := em.fresh("v") // yaegi loses what it receives into an element or field
 		return v + " := " + values[0] + "\n", []string{v}
 	}
+	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) {
+		var vs []string // yaegi drops what v, ok forms give to an element or field
+		for range x.Lhs {
+			vs = append(vs, em.fresh("v"))
+		}
+		return strings.Join(vs, ", ") + " := " + values[0] + "\n", vs
+	}
 	if !hoistable(x) {
 		return "", values
 	}
@@ -426,6 +438,15 @@ func hoistable(s ast.Stmt) bool {
 func receives(e ast.Expr) bool {
 	u, ok := ast.Unparen(e).(*ast.UnaryExpr)
 	return ok && u.Op == token.ARROW
+}
+
+func allIdents(es []ast.Expr) bool {
+	for _, e := range es {
+		if !isIdent(e) {
+			return false
+		}
+	}
+	return true
 }
 
 func isIdent(e ast.Expr) bool {

@@ -497,13 +497,17 @@ func panicText(v any) string {
 // recovered is what recover returns for a panic value.
 func recovered(v any) any {
 	v = panicValue(v)
-	if s, ok := v.(string); ok {
-		if t := panicText(s); t != s {
+	switch x := v.(type) {
+	case string:
+		if t := panicText(x); t != x || strings.HasPrefix(x, "reflect") {
 			return runtimeError(t)
 		}
-	}
-	if e, ok := v.(*reflect.ValueError); ok {
-		return runtimeError(panicText(e.Error()))
+	case *reflect.ValueError:
+		return runtimeError(panicText(x))
+	case error:
+		if reflect.TypeOf(x).String() == "*interp.cfgError" { // a failed assertion
+			return runtimeError(panicText(x))
+		}
 	}
 	return v
 }
