@@ -2,6 +2,8 @@ package convex
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sort"
@@ -221,8 +223,13 @@ type neuron struct {
 //
 // The optimum over them is not certified to be global: pricing is a search.
 func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
+	if X == nil || X.IsEmpty() {
+		return nil, errors.New("convex: GeneratePatterns: X is empty: want a matrix with one sample a row")
+	}
+	if !(beta > 0) || loss.Value == nil || loss.Prox == nil || loss.Conj == nil || loss.anyGrad() == nil {
+		return nil, fmt.Errorf("convex: GeneratePatterns: want beta > 0 (have %g) and a loss with Value, Grad or Subgrad, Prox and Conj (have %q)", beta, loss.Name)
+	}
 	s = s.withDefaults()
-	n, d := X.Dims()
 	rng := rand.New(rand.NewPCG(seed, 0x6761746573))
 	data := &MaskedData{X: X, Signed: true}
 	mon := NewMonitor(ctx, "patterns", s)
@@ -230,9 +237,15 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 		m: newMaskedData(X), loss: loss, beta: beta, rng: rng, mon: mon, data: data,
 		seen: map[string]int{},
 	}
-	_, _ = n, d
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
+	}
+	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
+		sampled, err := SamplePatterns(X, 50, seed)
+		if err != nil {
+			return nil, err
+		}
+		return sampled, nil
 	}
 	return g.patterns(), nil
 }
@@ -300,29 +313,20 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	var history []float64
 	tol := s.Tol
 	roundTol := 1e-2
-	debug := func(what string, round int) {
-		if debugWS {
-			println("  ", what, round, "patterns", len(g.bits), "neurons", len(g.net), "F", int(g.value*1e6), time.Since(g.mon.start).String())
-		}
-	}
 	g.descend(0, 200, 150, stop)
-	debug("descent", 0)
 	for round := 1; round < 200 && !stop(); round++ {
 		if err := g.convex(roundTol, stop); err != nil {
 			return err
 		}
-		debug("convex", round)
 		g.descend(round, 0, 100, stop)
-		debug("descent", round)
 		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
 		worst, added := g.price(round)
-		if debugWS {
-			println("      worst", int(worst*1e6), "added", added, time.Since(g.mon.start).String())
-		}
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
-		if k := len(history); k > 4 && history[k-5]-g.value < 10*tol*math.Abs(g.value) && roundTol <= 10*tol {
-			break // the tail: not worth the while
+		if k := len(history); k > 3 && history[k-4]-g.value < math.Max(1e-4, tol)*math.Abs(g.value) && roundTol <= 10*tol {
+			break // a long tail of cells next door: not worth the while
+		} else if k > 1 && len(g.net) > n/2 && history[k-2]-g.value < 1e-3*math.Abs(g.value) {
+			break // as many neurons as an optimum can need
 		}
 		if added == 0 || est < 0.5*tol {
 			if quiet++; quiet >= 2 && roundTol <= tol {
@@ -488,9 +492,7 @@ func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta f
 
 // convex solves the program over the kept patterns from the current network.
 func (g *generator) convex(tol float64, stop func() bool) error {
-	s := &Settings{}
 	r := newWorkingSetRun(g.data, g.loss, true, nil)
-	_ = s
 	r.cone, r.ssn.cone = g.cone, g.cone
 	r.ssn.gram = g.gram
 	r.signed = true

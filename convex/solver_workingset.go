@@ -18,8 +18,6 @@ import (
 // rest need a cone projection (a non-negative least squares problem).
 type WorkingSet struct{}
 
-var debugWS = false
-
 func init() { RegisterSolver(WorkingSet{}, 10) }
 
 // Name is "workingset".
@@ -408,9 +406,6 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		if err != nil {
 			return Numerical, err
 		}
-		if debugWS {
-			fmt.Printf("   outer %d W=%d newt=%d(+%d) sigma=%.2g tau=%.2g done=%v gnorm=%.2g gap=%.2g\n", outer, len(r.work), s.newtons, s.newtons-count, s.sigma, s.tau, done, s.gnorm, r.gap)
-		}
 		if !done && s.gnorm > math.Max(1e-9, 10*target)*r.fscale && failures < 20 {
 			// Too long a step: go back and take a shorter one.
 			failures++
@@ -494,9 +489,17 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 			break
 		}
 		if !grown {
-			mean := 0.0
+			// Beyond a multiple of the size of the groups (weighted by mass,
+			// many small ones say little) rounding spoils the gradient.
+			mass, mass2 := 0.0, 0.0
 			for _, g := range gs {
-				mean += norm2(g.v) / g.beta / float64(len(gs))
+				nv := norm2(g.v)
+				mass += nv
+				mass2 += nv * nv / g.beta
+			}
+			size := 0.0
+			if mass > 0 {
+				size = mass2 / mass
 			}
 			// Long steps are cheap while Newton's method finds them easy.
 			switch {
@@ -507,7 +510,8 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 			default:
 				growth = 2.5
 			}
-			limit := math.Max(2e4*mean, 1e-6*s.sigma)
+			// When that stalls, precision may still be there.
+			limit := math.Max(2e4*size*math.Pow(10, float64(min((outer-lastGain)/3, 4))), 1e-6*s.sigma)
 			s.sigma = math.Min(growth*s.sigma, math.Max(limit, s.sigma/growth))
 			if !quadratic {
 				cap := 1e4
