@@ -225,7 +225,7 @@ func (t *tx) check(build func() *ast.File) (*types.Package, *types.Info, *CellEr
 			if d := t.declAt(e.Pos); d != nil {
 				delete(t.w.decls, d.key)
 				dropped[d.key] = true
-				t.warnf("%s %s (cell %d) was dropped, it no longer compiles: %s", d.kind, strings.TrimSuffix(d.key, sep), d.cell, plainNames(e.Msg))
+				t.warnf("%s %s (cell %d) was dropped, it no longer compiles: %s", d.kind, strings.TrimSuffix(d.key, sep), t.s.number(d.cell), plainNames(e.Msg))
 			}
 		}
 		if len(dropped) == 0 {

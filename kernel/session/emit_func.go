@@ -22,7 +22,7 @@ func (em *emitter) funcLit(e *ast.FuncLit) string {
 	return "func" + em.namedSignature(e.Type, sg) + em.funcBody(e.Body, sg)
 }
 
-// namedSignature writes parameters and results with their names.
+// namedSignature writes parameters with their names, and results.
 func (em *emitter) namedSignature(ft *ast.FuncType, sg *types.Signature) string {
 	list := func(fl *ast.FieldList, tu *types.Tuple) string {
 		var ss []string
@@ -45,8 +45,8 @@ func (em *emitter) namedSignature(ft *ast.FuncType, sg *types.Signature) string 
 					if n == "_" || n == "" { // yaegi takes blank parameters for one variable
 						n = em.fresh("u")
 					}
-				} else if n != "" {
-					n = em.resultName(tu.At(i))
+				} else { // see funcBody
+					n = ""
 				}
 				ss = append(ss, strings.TrimSpace(n+" "+ts))
 			}
@@ -91,17 +91,21 @@ func (em *emitter) funcBody(b *ast.BlockStmt, sg *types.Signature) string {
 	em.deferIn = ""
 	defer func() { em.fn = saved }()
 	named := sg.Results().Len() > 0 && sg.Results().At(0).Name() != ""
+	pre, ret := "", ""
 	if named {
+		// Named results become variables: yaegi puts the caller's variable in their
+		// place, so that in x = f() they would begin with the old x.
 		for v := range sg.Results().Variables() {
-			em.fn.names = append(em.fn.names, em.resultName(v))
+			n := em.resultName(v)
+			em.fn.names = append(em.fn.names, n)
+			pre += "var " + n + " " + em.typ(v.Type()) + "\n"
 		}
 	}
 	if !defers(b) {
-		return " {\n" + em.stmts(b.List) + "}"
+		return " {\n" + pre + em.stmts(b.List) + "}"
 	}
 	id := em.next()
 	em.fn.frame = fmt.Sprintf("D_%d", id)
-	pre, ret := "", ""
 	if !named {
 		for i := range sg.Results().Len() {
 			n := fmt.Sprintf("q%d_%d", i, id)
@@ -143,6 +147,9 @@ func (em *emitter) giveBack(f *function, vals []string) string {
 			set = names + " = " + all + "\n"
 		}
 		return set + "return\n"
+	}
+	if all == "" {
+		all = strings.Join(f.names, ", ")
 	}
 	return "return " + all + "\n"
 }

@@ -103,5 +103,6 @@ func (s *Session) finish(e *CellError, w *world) *CellError {
 	if e.Advice == "" {
 		e.Advice = s.advise(e, w)
 	}
+	e.Cell = s.number(e.Cell)
 	return e
 }

@@ -131,7 +131,7 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 	if d.predeclared {
 		return docBundle(sig, text)
 	}
-	return docBundle(sig, strings.TrimSpace(fmt.Sprintf("%s\n\ndeclared in cell %d", text, d.cell)))
+	return docBundle(sig, strings.TrimSpace(fmt.Sprintf("%s\n\ndeclared in cell %d", text, s.number(d.cell))))
 }
 
 // ownerOf is the type a method or selected field belongs to.

@@ -127,7 +127,7 @@ func interrupted(ctx context.Context) *CellError {
 
 // ended says how the cell ended: cause is why it was stopped, if it was.
 func (s *Session) ended(o outcome, cause *CellError) *CellError {
-	calls := s.m.calls()
+	calls := s.m.calls(s.number)
 	if cause != nil {
 		return cause
 	}

@@ -18,6 +18,7 @@ import (
 type rt struct {
 	out, err io.Writer
 	input    func(prompt string, password bool) (string, error)
+	number   func(cell int) int // see Session.number
 
 	mu      sync.Mutex
 	shown   []shown // the values of the last expression
@@ -132,7 +133,7 @@ func (r *rt) lookup(typ, name string) (method, bool) {
 // reported at once.
 func (r *rt) goPanic(v any, line int) {
 	if r.running.Load() == nil {
-		fmt.Fprintf(r.err, "panic in a goroutine started at cell[%d]:%d: %s\n", line/lineMul, line%lineMul, panicText(v))
+		fmt.Fprintf(r.err, "panic in a goroutine started at cell[%d]:%d: %s\n", r.number(line/lineMul), line%lineMul, panicText(v))
 		return
 	}
 	r.mu.Lock()

@@ -59,6 +59,8 @@ type Session struct {
 	synth   sync.Map // source -> ast.Decl, see synthetic
 	aliases sync.Map // P_name -> import path
 	sources sync.Map // cell -> its text
+	numbers sync.Map // cell -> its number in the notebook, where it has another
+	label   int      // the number of the next cell, 0 for one more than the last
 
 	debug io.Writer // emitted source, for tests
 }
@@ -118,6 +120,7 @@ func (s *Session) reset() error {
 	}
 	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
 	s.rt = newRT(s.opt)
+	s.rt.number = s.number
 	var err error
 	if s.m, err = newMachine(s.opt); err != nil {
 		return err
@@ -143,6 +146,22 @@ func (s *Session) reset() error {
 	return nil
 }
 
+// SetCount gives the next cell the number that its notebook shows: messages
+// name cells by it. Without it cells are numbered from 1.
+func (s *Session) SetCount(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.label = n
+}
+
+// number is the number by which messages name a cell.
+func (s *Session) number(cell int) int {
+	if n, ok := s.numbers.Load(cell); ok {
+		return n.(int)
+	}
+	return cell
+}
+
 func (s *Session) source(cell int) string {
 	src, _ := s.sources.Load(cell)
 	text, _ := src.(string)
@@ -158,6 +177,10 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	code = normalise(code)
 	s.count++
 	s.sources.Store(s.count, code)
+	if s.label > 0 {
+		s.numbers.Store(s.count, s.label)
+		s.label = 0
+	}
 	res := &Result{}
 	var err *CellError
 	w := s.world.Load()

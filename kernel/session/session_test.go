@@ -288,3 +288,41 @@ func TestCompleteAnything(t *testing.T) {
 		IsComplete(code)
 	}
 }
+
+// Messages name cells by the notebook's numbers, which may repeat.
+func TestSetCount(t *testing.T) {
+	s := newSession(t)
+	s.SetCount(7)
+	mustRun(t, s, "func f(xs []int) int { return xs[1] }")
+	s.SetCount(12)
+	if e := fails(t, s, "1\nf(nil)"); e.Cell != 7 || e.Line != 1 || !strings.Contains(strings.Join(e.Trace, " "), "cell[12]:") {
+		t.Errorf("%+v", e)
+	}
+	s.SetCount(12)
+	if e := fails(t, s, "\nnope"); e.Error() != "cell[12]:2:1: undefined: nope" {
+		t.Error(e)
+	}
+	s.SetCount(13)
+	if text := mustRun(t, s, "f([]int{1, 2})").Value.Text(); text != "2" {
+		t.Error(text)
+	}
+}
+
+// A heap that grows without end stops the cell and not the process.
+func TestHeapLimit(t *testing.T) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, MaxHeap: m.HeapAlloc + 100<<20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, s, "x := 1")
+	e := fails(t, s, "var xs [][]byte\nfor { xs = append(xs, make([]byte, 1<<18)); time.Sleep(time.Millisecond / 4) }")
+	if e.Kind != KindLimit || !strings.Contains(e.Advice, "kept") {
+		t.Errorf("%+v", e)
+	}
+	mustRun(t, s, "xs = nil")
+	if text := mustRun(t, s, "x").Value.Text(); text != "1" {
+		t.Error(text)
+	}
+}

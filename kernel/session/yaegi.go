@@ -205,7 +205,7 @@ func interpreterError(err error) *CellError {
 var traceLine = regexp.MustCompile(`(?m)^(?:_\.go:)?(\d+):(\d+): panic: main\.?([^\n]*)$`)
 
 // calls turns what yaegi printed of a panic into "f (cell[3]:2)", innermost first.
-func (m *machine) calls() []string {
+func (m *machine) calls(number func(int) int) []string {
 	var out []string
 	for _, x := range traceLine.FindAllStringSubmatch(m.trace.take(), -1) {
 		l, _ := strconv.Atoi(x[1])
@@ -217,7 +217,7 @@ func (m *machine) calls() []string {
 		if strings.HasPrefix(fn, "C_") {
 			fn = "cell"
 		}
-		e := fmt.Sprintf("%s (cell[%d]:%d)", strings.Replace(fn, "__", ".", 1), l/lineMul, l%lineMul)
+		e := fmt.Sprintf("%s (cell[%d]:%d)", strings.Replace(fn, "__", ".", 1), number(l/lineMul), l%lineMul)
 		if len(out) == 0 || out[len(out)-1] != e {
 			out = append(out, e)
 		}
