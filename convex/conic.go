@@ -12,7 +12,7 @@ import (
 
 // Conic is a quadratic program over a product of cones, with its dual,
 //
-//	minimise   ½ x'P x + C'x              maximise  -½ x'P x - B'y - H'z
+//	minimise   ½ x'P x + C'x + Constant   maximise  -½ x'P x - B'y - H'z + Constant
 //	subject to G x + s = H,  A x = B      subject to  P x + C + G'z + A'y = 0
 //	           s in K                                 z in K,
 //
@@ -26,6 +26,9 @@ type Conic struct {
 
 	P mat.Matrix // n×n, symmetric positive semidefinite; nil: none
 	C []float64  // n
+
+	Constant float64 // added to both objectives
+
 	G mat.Matrix // m×n; nil: no cones
 	H []float64  // m
 	A mat.Matrix // k×n; nil: no equations
@@ -130,6 +133,9 @@ func (q *Conic) Validate() error {
 			}
 		}
 		return r, nil
+	}
+	if math.IsNaN(q.Constant) || math.IsInf(q.Constant, 0) {
+		return bad("Constant is %g: want a finite number", q.Constant)
 	}
 	if err := vector("C", q.C, n, "P and G have"); err != nil {
 		return err
@@ -485,8 +491,8 @@ func (e *equilibrated) solution(m *conicIPM, tol float64) *ConicSolution {
 		scale(1/m.tau, x)
 	}
 	xpx := dot(sol.X, px)
-	sol.Primal = xpx/2 + dot(q.C, sol.X)
-	sol.Dual = -xpx/2 - dot(q.B, sol.Y) - dot(q.H, sol.Z)
+	sol.Primal = q.Constant + xpx/2 + dot(q.C, sol.X)
+	sol.Dual = q.Constant - xpx/2 - dot(q.B, sol.Y) - dot(q.H, sol.Z)
 	// A program whose optimum is zero has no relative gap: measure against the
 	// terms that cancel.
 	size := math.Max(math.Abs(sol.Primal), 1e-3*(xpx/2+sumAbs(q.C, sol.X)))

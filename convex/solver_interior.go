@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sort"
 
 	"gonum.org/v1/gonum/blas/blas64"
 )
@@ -106,10 +107,8 @@ func conicSize(norm string, b Block) (vars, rows float64) {
 	case "columns":
 		return k + float64(b.Cols), k + float64(b.Cols)
 	case "nuclear":
-		if b.Rows > 1 && b.Cols > 1 {
-			n := float64(b.Rows + b.Cols)
-			return n * (n + 1) / 2, n * (n + 1) / 2
-		}
+		n := float64(b.Rows + b.Cols)
+		return n * (n + 1) / 2, n * (n + 1) / 2
 	case "squares":
 		return k, 0
 	}
@@ -129,7 +128,12 @@ func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, 
 	// An order of magnitude to spare costs an iteration or two, and tells the
 	// zero blocks from the others.
 	done := func() bool { return relativeGap(best.primal, best.lower) <= 0.1*s.Tol }
+	var p *conicProblem
+	var m *conicIPM
 	end := func(status Status, it int) (*Point, error) {
+		if m != nil && status == Optimal {
+			prog.thin(ctx, p, m, &best, s)
+		}
 		mon.Report(best.progress(it, prog))
 		return &Point{X: best.x, Dual: best.dual, Status: status, Iter: it, Trace: mon.Trace(), Solver: "interior"}, nil
 	}
@@ -153,12 +157,11 @@ func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, 
 	if status, stop := mon.Stop(0, conicLimit); stop {
 		return end(status, 0)
 	}
-	p, err := prog.conicForm()
-	if err != nil {
+	var err error
+	if p, err = prog.conicForm(false); err != nil {
 		return nil, err
 	}
-	m, err := newConicIPM(p)
-	if err != nil {
+	if m, err = newConicIPM(p); err != nil {
 		return nil, err
 	}
 	m.residuals()
@@ -172,7 +175,7 @@ func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, 
 			rel = m.gap / math.Max(math.Abs(m.primal), 1e-300)
 		}
 		if stop || failed != nil || it%5 == 4 || rel < math.Max(1e-3, 100*s.Tol) {
-			for _, x := range prog.conicPoints(p, m, s.Tol) {
+			if x := prog.conicPoint(p, m, s.Tol); x != nil {
 				if err := look(x); err != nil {
 					return nil, err
 				}
@@ -202,10 +205,14 @@ func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, 
 	}
 }
 
-// conicForm lowers the program.
-func (prog *Program) conicForm() (*conicProblem, error) {
+// conicForm lowers the program. The nuclear norm of a block with one row or
+// column is the Euclidean one, and written as that unless matrices is set.
+func (prog *Program) conicForm(matrices bool) (*conicProblem, error) {
 	nf := prog.Op.Rows
 	norm := prog.Penalty.norm()
+	if norm == "nuclear" && !matrices {
+		norm = "nuclear or l2"
+	}
 	p := &conicProblem{y: make([]float64, nf)}
 	switch l := prog.Loss; {
 	case l.Kinks != nil:
@@ -276,8 +283,11 @@ func (prog *Program) conicForm() (*conicProblem, error) {
 // and its costs. G z ≥ 0 are its linear cones.
 func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicBlock, []float64) {
 	k := blk.Len()
-	if norm == "nuclear" && (blk.Rows == 1 || blk.Cols == 1) {
-		norm = "l2"
+	if norm == "nuclear or l2" {
+		norm = "nuclear"
+		if blk.Rows == 1 || blk.Cols == 1 {
+			norm = "l2"
+		}
 	}
 	vars, conic := conicSize(norm, blk)
 	n := int(vars)
@@ -395,49 +405,146 @@ func (prog *Program) conicDual(m *conicIPM) []float64 {
 	return v
 }
 
-// conicPoints are candidates for the optimum made of the iterate: the variables
+// conicPoint is the iterate as a point of the program: the variables
 // themselves, which are never zero, or, when that is as good, what is left of
-// them without the parts that complementarity says are on their way to zero.
-func (prog *Program) conicPoints(p *conicProblem, m *conicIPM, tol float64) [][]float64 {
+// them without the atoms on their way to zero. nil if there is none.
+func (prog *Program) conicPoint(p *conicProblem, m *conicIPM, tol float64) []float64 {
 	x := make([]float64, prog.Op.Cols)
-	ref := 1e-3 * math.Abs(m.primal)
-	unit := func(blk Block) float64 {
-		e := make([]float64, blk.Len())
-		e[0] = 1
-		return blk.Weight * prog.Penalty.Value(e, blk.Rows, blk.Cols)
-	}
-	weights := make([]float64, len(prog.Blocks))
 	for i, blk := range prog.Blocks {
-		b := p.blocks[i]
-		copy(blk.Of(x), m.x[b.off:b.off+blk.Len()])
+		copy(blk.Of(x), m.x[p.blocks[i].off:])
+	}
+	if !finite(x) {
+		return nil
+	}
+	theta := prog.threshold(m, x)
+	sparse := append([]float64(nil), x...)
+	for i, blk := range prog.Blocks {
 		if blk.Weight != 0 {
-			weights[i] = unit(blk)
-			ref = math.Max(ref, weights[i]*norm2(blk.Of(x)))
+			dropAtoms(prog.Penalty.norm(), blk.Of(sparse), blk, theta/prog.unitPenalty(i))
+		}
+	}
+	prog.repair(x)
+	prog.repair(sparse)
+	a, _ := prog.Objective(sparse)
+	b, _ := prog.Objective(x)
+	if a <= b+0.05*tol*math.Abs(b) {
+		return sparse
+	}
+	return x
+}
+
+// unitPenalty is the penalty of a unit vector of block b, weight and all.
+func (prog *Program) unitPenalty(b int) float64 {
+	blk := prog.Blocks[b]
+	e := make([]float64, blk.Len())
+	e[0] = 1
+	return blk.Weight * prog.Penalty.Value(e, blk.Rows, blk.Cols)
+}
+
+// threshold is the penalty below which an atom is on its way to zero: size
+// times slack is near μ, so that the geometric mean of μ and the largest tells
+// the two kinds apart.
+func (prog *Program) threshold(m *conicIPM, x []float64) float64 {
+	largest := 1e-3 * math.Abs(m.primal)
+	for i, blk := range prog.Blocks {
+		if blk.Weight != 0 {
+			largest = math.Max(largest, prog.unitPenalty(i)*norm2(blk.Of(x)))
+		}
+	}
+	return math.Sqrt(math.Max(m.mu(), 0) * largest)
+}
+
+// thin replaces a best point that has more blocks than an optimum needs by that
+// of the program over the larger blocks alone, where that is as good: the ends
+// of interior paths are in the middle of the set of optima, which has sparser
+// points on its rim.
+func (prog *Program) thin(ctx context.Context, p *conicProblem, m *conicIPM, best *bestPoint, s *Settings) {
+	if prog.ActiveBlocks(best.x) <= prog.Op.Rows {
+		return
+	}
+	sizes := make([]float64, len(prog.Blocks))
+	var penalised []int
+	for i, blk := range prog.Blocks {
+		if blk.Weight != 0 {
+			sizes[i] = prog.unitPenalty(i) * norm2(m.x[p.blocks[i].off:p.blocks[i].off+blk.Len()])
+			penalised = append(penalised, i)
+		}
+	}
+	sort.SliceStable(penalised, func(a, b int) bool { return sizes[penalised[a]] > sizes[penalised[b]] })
+	for keep := 2 * prog.Op.Rows; keep < len(penalised) && ctx.Err() == nil; keep *= 3 {
+		in := make([]bool, len(prog.Blocks))
+		for i, blk := range prog.Blocks {
+			in[i] = blk.Weight == 0
+		}
+		for _, i := range penalised[:keep] {
+			in[i] = true
+		}
+		if x := prog.restricted(ctx, p.restrict(in), in, s); x != nil {
+			v, err := prog.Objective(x)
+			if err == nil && relativeGap(v, best.lower) <= 0.9*s.Tol {
+				best.primal, best.x = v, x
+				return
+			}
+		}
+	}
+}
+
+// restricted solves the conic form over some blocks, the others zero.
+func (prog *Program) restricted(ctx context.Context, sub *conicProblem, in []bool, s *Settings) []float64 {
+	m, err := newConicIPM(sub)
+	if err != nil {
+		return nil
+	}
+	m.residuals()
+	for it := 0; it < conicLimit && ctx.Err() == nil && m.gap > 1e-3*s.Tol*math.Abs(m.primal); it++ {
+		if m.iterate() != nil {
+			break
+		}
+	}
+	x := make([]float64, prog.Op.Cols)
+	k := 0
+	for i, blk := range prog.Blocks {
+		if in[i] {
+			copy(blk.Of(x), m.x[sub.blocks[k].off:])
+			k++
 		}
 	}
 	if !finite(x) {
 		return nil
 	}
-	// An atom of size t and its slack have t·slack near μ: it is on the way to
-	// zero when t is below the geometric mean of μ and the largest.
-	theta := math.Sqrt(math.Max(m.mu(), 0) * ref)
-	sparse := append([]float64(nil), x...)
+	theta := prog.threshold(m, x)
 	for i, blk := range prog.Blocks {
-		if weights[i] > 0 {
-			dropAtoms(prog.Penalty.norm(), blk.Of(sparse), blk, theta/weights[i])
+		if in[i] && blk.Weight != 0 {
+			dropAtoms(prog.Penalty.norm(), blk.Of(x), blk, theta/prog.unitPenalty(i))
 		}
 	}
 	prog.repair(x)
-	prog.repair(sparse)
-	value := func(x []float64) float64 {
-		f := make([]float64, prog.Op.Rows)
-		prog.Op.Apply(f, x)
-		return prog.Loss.Value(f) + prog.penaltyAt(x)
+	return x
+}
+
+// restrict is the problem over some of its blocks.
+func (p *conicProblem) restrict(in []bool) *conicProblem {
+	q := *p
+	q.blocks, q.c = nil, nil
+	for i, b := range p.blocks {
+		if in[i] {
+			c := p.c[b.off : b.off+b.n]
+			b.off = len(q.c)
+			q.blocks = append(q.blocks, b)
+			q.c = append(q.c, c...)
+		}
 	}
-	if a, b := value(sparse), value(x); a <= b+0.05*tol*math.Abs(b) {
-		return [][]float64{sparse}
+	q.link = newGeneral(p.link.Rows, len(q.c))
+	for r := 0; r < p.link.Rows; r++ {
+		row, k := rowOf(q.link, r), 0
+		for i, b := range p.blocks {
+			if in[i] {
+				copy(row[q.blocks[k].off:], rowOf(p.link, r)[b.off:b.off+b.n])
+				k++
+			}
+		}
 	}
-	return [][]float64{x}
+	return &q
 }
 
 // dropAtoms sets to zero what of z is smaller than t, by the atoms of the norm.
