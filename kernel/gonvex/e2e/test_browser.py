@@ -219,11 +219,12 @@ def test_run_all_cells(page, lab, name):
     may_fail = sum("raises-exception" in c.metadata.get("tags", []) for c in code_cells)
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() <= may_fail
 
-    tall = page.locator(".jp-Notebook").evaluate(
-        "e => Math.max(e.scrollHeight, e.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 0)"
-    )
+    # One picture of the whole notebook, from the top, for people to look at.
+    scroller = page.locator(".jp-Notebook .jp-WindowedPanel-outer")
+    tall = scroller.evaluate("e => e.scrollHeight")
     page.set_viewport_size({"width": 1280, "height": min(int(tall) + 150, 12000)})
-    page.wait_for_timeout(500)
+    scroller.evaluate("e => { e.scrollTop = 0 }")
+    page.wait_for_timeout(1000)
     page.screenshot(path=SCREENSHOTS / name.replace(".ipynb", "_in_jupyterlab.png"))
     page.set_viewport_size({"width": 1280, "height": 1000})
 
