@@ -205,6 +205,9 @@ func (t *taker) strings() []string {
 	}
 	s := make([]string, 0, min(n, 1024))
 	for range n {
+		if t.err != nil {
+			return nil
+		}
 		s = append(s, t.string())
 	}
 	return s

@@ -43,7 +43,6 @@ type output struct {
 	part   [2][]byte
 	pipes  [2]int // read ends of descriptors 1 and 2, -1 for none
 	armed  bool
-	hasty  time.Time // until then nothing is gathered
 	timer  *time.Timer
 	err    error
 }
@@ -67,6 +66,11 @@ func (o *output) watch(i, fd int) {
 	o.mu.Unlock()
 	go raw.Read(func(uintptr) bool {
 		for {
+			if i == 1 {
+				// The runtime's last words begin a moment before it stops all
+				// goroutines. Left in the pipe they reach the supervisor whole.
+				time.Sleep(2 * time.Millisecond)
+			}
 			o.mu.Lock()
 			more, open := o.takePipe(i)
 			o.mu.Unlock()
@@ -98,12 +102,6 @@ func (o *output) takePipe(i int) (more, open bool) {
 			return false, false
 		default:
 			o.text(i, b[:n])
-			if i == 1 && fatalLine(string(b[:n])) != "" {
-				o.hasty = time.Now().Add(gatherTime) // the runtime is about to end this process
-			}
-			if !o.hasty.IsZero() && time.Now().Before(o.hasty) {
-				o.flush()
-			}
 		}
 	}
 	return true, true

@@ -264,6 +264,18 @@ func indent(s string) string {
 	return ":\n    " + strings.ReplaceAll(s, "\n", "\n    ")
 }
 
+// started reports whether the interpreter ever was ready for cells.
+func (p *process) started() bool {
+	select {
+	case <-p.ready:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.unable == nil
+	default:
+		return false
+	}
+}
+
 func (p *process) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -323,15 +335,16 @@ func (p *process) obituary() string {
 	const who = "the interpreter process ended: "
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// The runtime's line may be in any of three places: it copies only what
-	// follows it to the crash pipe, and the worker may still have passed it on.
-	for _, said := range []string{string(p.crash.b), p.passed + string(p.stderr.b)} {
-		if len(p.crash.b) == 0 {
-			break // what it wrote was not about its end
+	// The runtime copies only what follows its first line to the crash pipe; that
+	// line is in standard error, which the worker may still have passed on.
+	// Without a crash what stands there was not about its end.
+	if len(p.crash.b) > 0 {
+		line := fatalLine(string(p.crash.b))
+		if line == "" {
+			line = fatalLine(p.passed + string(p.stderr.b))
 		}
-		line := fatalLine(said)
-		if line == "fatal error: " && bytes.Contains(p.crash.b, []byte("runtime.newstack")) {
-			line += "stack overflow"
+		if (line == "" || line == "fatal error: ") && bytes.Contains(p.crash.b, []byte("runtime.newstack")) {
+			line = "fatal error: stack overflow"
 		}
 		if strings.Contains(line, "out of memory") || strings.Contains(line, "cannot allocate") {
 			line += fmt.Sprintf(" (the interpreter's limit is %.1f GB)", float64(p.limit)/1e9)

@@ -163,7 +163,9 @@ func (s *Supervisor) ended(p *process) {
 	if s.spare == p {
 		s.spare = nil
 	}
-	if s.current == p && !s.closed && s.running == nil {
+	// One that never got ready lost nothing, and its successor would fare no
+	// better: the next cell tries again and tells why it cannot run.
+	if s.current == p && !s.closed && s.running == nil && p.started() {
 		s.lost(p)
 	}
 }

@@ -128,6 +128,9 @@ func (t *taker) reply(depth int) Reply {
 			r.Expressions = map[string]Reply{}
 		}
 		k := t.string()
+		if t.err != nil {
+			return r
+		}
 		r.Expressions[k] = t.reply(depth + 1)
 	}
 	return r
@@ -150,6 +153,9 @@ func (t *taker) completion() Completion {
 		return c
 	}
 	for range n {
+		if t.err != nil {
+			return Completion{}
+		}
 		c.Matches = append(c.Matches, Match{t.string(), t.string(), t.string()})
 	}
 	return c

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"runtime/debug"
 	"strconv"
@@ -493,6 +494,25 @@ func TestInterpreterThatCannotStart(t *testing.T) {
 	}
 	if _, err := Start(&Options{Command: []string{"/nonexistent/program"}}); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Error(err)
+	}
+}
+
+func TestWorkerThatEndsAtOnceIsNotStartedInALoop(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "starts")
+	s, err := Start(&Options{Command: []string{"sh", "-c", "echo start >> " + log + "; echo no such library >&2; exit 127"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 2 {
+		if r, _ := run(t, s, "get"); r.Status != Failed || !strings.Contains(r.Evalue, "exit code 127") || !strings.Contains(r.Evalue, "no such library") {
+			t.Errorf("%+v", r)
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	b, _ := os.ReadFile(log)
+	if n := strings.Count(string(b), "start"); n > 3 {
+		t.Errorf("started %d times for 2 cells", n)
 	}
 }
 
