@@ -449,7 +449,8 @@ func (m *conicIPM) move(d *direction, a float64) {
 }
 
 // search shortens the step until what is left of the one equation that is not
-// linear, ψ'(u) = v, is less than before or small beside the gap.
+// linear, ψ'(u) = v, is small beside the gap, or less than before together with
+// the stationarity of x.
 func (m *conicIPM) search(d *direction, alpha float64) float64 {
 	n := len(m.u)
 	u, g := make([]float64, n), make([]float64, n)
@@ -477,9 +478,13 @@ func (m *conicIPM) search(d *direction, alpha float64) float64 {
 		}
 		return t
 	}
-	before := rest(0)
+	before, linear := rest(0), 0.0
+	for i, r := range m.rx {
+		linear += math.Abs(r) * (1 + math.Abs(m.x[i]))
+	}
 	for range 40 {
-		if r := rest(alpha); r <= (1-0.1*alpha)*before || r <= gap(alpha)/4 || r <= 1e-13*(1+math.Abs(m.primal)) {
+		r := rest(alpha)
+		if r+(1-alpha)*linear <= (1-0.1*alpha)*(before+linear) || r <= gap(alpha)/4 || r <= 1e-13*(1+math.Abs(m.primal)) {
 			return alpha
 		}
 		alpha *= 0.6
