@@ -454,13 +454,13 @@ func isIdent(e ast.Expr) bool {
 	return ok
 }
 
-// hasCall tells an expression with a call or receive in it, function literals
-// aside.
+// hasCall tells an expression with a call, receive or composite literal in it,
+// function literals aside.
 func hasCall(e ast.Expr) bool {
 	found := false
 	ast.Inspect(e, func(n ast.Node) bool {
 		switch x := n.(type) {
-		case *ast.CallExpr:
+		case *ast.CallExpr, *ast.CompositeLit:
 			found = true
 		case *ast.UnaryExpr:
 			found = found || x.Op == token.ARROW
@@ -537,20 +537,37 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 				ns = append(ns, n.Name)
 			}
 			names := strings.Join(ns, ", ")
+			var ty types.Type
+			if v.Type != nil {
+				ty = em.info.TypeOf(v.Type)
+			}
 			switch {
-			case v.Type == nil:
-				o.WriteString("var " + names + " = " + em.exprs(v.Values) + "\n")
-			case len(v.Values) > 0 && len(v.Values) != len(v.Names):
-				o.WriteString("var " + names + " " + em.typ(em.info.TypeOf(v.Type)) + " = " + em.exprs(v.Values) + "\n")
-			default:
-				ty := em.info.TypeOf(v.Type)
-				for i, n := range ns {
-					o.WriteString("var " + n + " " + em.typ(ty))
-					if len(v.Values) > 0 {
-						o.WriteString(" = " + em.to(v.Values[i], ty))
+			case len(v.Values) == len(v.Names): // see hoistCalls
+				var tmp []string
+				for _, e := range v.Values {
+					val := em.to(e, ty)
+					if len(v.Names) > 1 && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
+						n := em.fresh("v")
+						o.WriteString(n + " := " + val + "\n")
+						val = n
 					}
-					o.WriteString("\n")
+					tmp = append(tmp, val)
 				}
+				for i, n := range ns {
+					o.WriteString("var " + n)
+					if ty != nil {
+						o.WriteString(" " + em.typ(ty))
+					}
+					o.WriteString(" = " + tmp[i] + "\n")
+				}
+			case len(v.Values) == 0:
+				for _, n := range ns {
+					o.WriteString("var " + n + " " + em.typ(ty) + "\n")
+				}
+			case ty != nil:
+				o.WriteString("var " + names + " " + em.typ(ty) + " = " + em.exprs(v.Values) + "\n")
+			default:
+				o.WriteString("var " + names + " = " + em.exprs(v.Values) + "\n")
 			}
 		case *ast.TypeSpec:
 			tn, ok := em.info.Defs[v.Name].(*types.TypeName)
@@ -573,7 +590,13 @@ func (em *emitter) returnStmt(x *ast.ReturnStmt) string {
 	}
 	var vals []string
 	for i, e := range x.Results {
-		vals = append(vals, em.result(e, f.results.At(i).Type()))
+		val := em.result(e, f.results.At(i).Type())
+		if len(x.Results) > 1 && hasCall(e) && em.info.Types[e].Value == nil {
+			v := em.fresh("v") // yaegi gives the value of an append to the first result
+			p += "var " + v + " " + em.typ(f.results.At(i).Type()) + " = " + val + "\n"
+			val = v
+		}
+		vals = append(vals, val)
 	}
 	return p + em.giveBack(f, vals)
 }
