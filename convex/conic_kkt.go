@@ -7,6 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
 // conicProblem is what the interior-point method works on: blocks of variables
@@ -128,6 +129,14 @@ func (k *conicKKT) normal(i int, dst blas64.General, unit bool) {
 	if b.G.Rows == 0 {
 		return
 	}
+	k.scaleG(i, unit)
+	blas64.Syrk(blas.Trans, 1, gs, 1, blas64.Symmetric{Uplo: blas.Lower, N: b.n, Stride: dst.Stride, Data: dst.Data})
+}
+
+// scaleG computes W⁻ᵀG of a block.
+func (k *conicKKT) scaleG(i int, unit bool) {
+	b := &k.p.blocks[i]
+	gs := k.gs[i]
 	if unit {
 		for r := 0; r < gs.Rows; r++ {
 			copy(rowOf(gs, r), rowOf(b.G, r))
@@ -141,7 +150,52 @@ func (k *conicKKT) normal(i int, dst blas64.General, unit bool) {
 			c.scaleRows(part(gs), part(b.G))
 		})
 	}
-	blas64.Syrk(blas.Trans, 1, gs, 1, blas64.Symmetric{Uplo: blas.Lower, N: b.n, Stride: dst.Stride, Data: dst.Data})
+}
+
+// viaQR writes the factor L of a block's G'(W'W)⁻¹G = LL' from the QR
+// decomposition of W⁻ᵀG, which keeps the digits that forming the product loses,
+// when the block has no quadratic part and enough rows for it.
+func (k *conicKKT) viaQR(i int, L blas64.General, unit bool) bool {
+	b := &k.p.blocks[i]
+	if len(k.p.blocks) == 1 || b.P.Rows > 0 || b.G.Rows < b.n {
+		return false
+	}
+	k.scaleG(i, unit)
+	a := newGeneral(b.G.Rows, b.n)
+	copy(a.Data, k.gs[i].Data)
+	if !finite(a.Data) {
+		return false
+	}
+	tau := make([]float64, b.n)
+	work := make([]float64, 1)
+	lapack64.Geqrf(a, tau, work, -1)
+	work = make([]float64, max(1, int(work[0])))
+	lapack64.Geqrf(a, tau, work, len(work))
+	for r := 0; r < b.n; r++ {
+		size := 0.0
+		for c := 0; c <= r; c++ {
+			v := a.Data[c*a.Stride+r]
+			L.Data[r*L.Stride+c] = v
+			size = math.Max(size, math.Abs(v))
+		}
+		if !(math.Abs(L.Data[r*L.Stride+r]) > 1e-14*size) {
+			clear(L.Data)
+			return false
+		}
+	}
+	return true
+}
+
+// reduceLink sets the block's columns of F L'⁻¹.
+func (k *conicKKT) reduceLink(F, L blas64.General, b *conicBlock) {
+	if k.nl == 0 {
+		return
+	}
+	U := k.linkOf(k.u, b)
+	for r := 0; r < k.nl; r++ {
+		copy(rowOf(U, r), rowOf(F, r))
+	}
+	blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: b.n, Stride: L.Stride, Data: L.Data}, U)
 }
 
 // robustChol factors a positive semidefinite matrix whose lower triangle is
@@ -193,8 +247,12 @@ func (k *conicKKT) factor(unit bool) error {
 		b := &p.blocks[i]
 		B := k.chol[i]
 		clear(B.Data)
-		k.normal(i, B, unit)
 		F := k.linkOf(p.link, b)
+		if k.viaQR(i, B, unit) {
+			k.reduceLink(F, B, b)
+			return
+		}
+		k.normal(i, B, unit)
 		if rigid && len(p.blocks) == 1 {
 			// The equations can only be met exactly, so B + ρF'F is as good,
 			// and not singular where B is.
@@ -224,14 +282,9 @@ func (k *conicKKT) factor(unit bool) error {
 			}
 		}
 		bad[i] = !robustChol(B, 1e-15)
-		if bad[i] || k.nl == 0 {
-			return
+		if !bad[i] {
+			k.reduceLink(F, B, b)
 		}
-		U := k.linkOf(k.u, b)
-		for r := 0; r < k.nl; r++ {
-			copy(rowOf(U, r), rowOf(F, r))
-		}
-		blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: b.n, Stride: B.Stride, Data: B.Data}, U)
 	}
 	if len(p.blocks) == 1 {
 		work(0)
