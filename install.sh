@@ -188,7 +188,7 @@ pip_install() {
 
 # install_jupyter sets JUPYTER to a jupyter command, or to nothing where none can be had.
 install_jupyter() {
-  local venv=$PREFIX/share/gonvex/venv
+  local venv=$PREFIX/share/gonvex/venv package
   JUPYTER=$venv/bin/jupyter
   if jupyter_works "$venv/bin/jupyter-lab"; then
     say "==> JupyterLab is in $venv"
@@ -206,7 +206,10 @@ install_jupyter() {
   fi
   rm -rf "$venv"
   JUPYTER=$(command -v jupyter-lab || command -v jupyter-notebook || true)
-  if [ -z "$JUPYTER" ] && { packages "Jupyter" jupyterlab || packages "Jupyter" jupyter-notebook; }; then
+  if [ -z "$JUPYTER" ]; then
+    package=jupyter-notebook # everywhere; JupyterLab is in newer releases only
+    if apt-cache show jupyterlab >/dev/null 2>&1; then package=jupyterlab; fi
+    packages "Jupyter" $package || true
     hash -r
     JUPYTER=$(command -v jupyter-lab || command -v jupyter-notebook || true)
   fi
