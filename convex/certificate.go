@@ -387,8 +387,35 @@ func (w *coneWork) polar(b int, g []float64, enough float64) float64 {
 		t += 4e-16 * float64(len(z)+2) * size / pen.GroupL2
 	} else {
 		t *= 1 + 1e-12
+		t = math.Min(t, w.conicPolar(b, z))
 	}
 	return t / blk.Weight
+}
+
+// conicPolar bounds the polar of z in the cone of block b for a norm that the
+// projection, which is Euclidean, is not made for.
+func (w *coneWork) conicPolar(b int, z []float64) float64 {
+	blk, pen := w.prog.Blocks[b], w.prog.Penalty
+	G := w.prog.Cones.Block(b)
+	lambda := conicPolar(pen, blk, G.RawMatrix(), z)
+	if lambda == nil {
+		return math.Inf(1)
+	}
+	v := append([]float64(nil), z...)
+	size := norm2(z)
+	for i, l := range lambda {
+		axpy(l, G.RawRowView(i), v)
+		size += l * norm2(G.RawRowView(i))
+	}
+	// Rounding in v, in units of the largest polar of a unit vector.
+	unit := 0.0
+	e := make([]float64, len(z))
+	for i := range e {
+		e[i] = 1
+		unit = math.Max(unit, pen.Polar(e, blk.Rows, blk.Cols))
+		e[i] = 0
+	}
+	return pen.Polar(v, blk.Rows, blk.Cols)*(1+1e-12) + 4e-16*float64(len(z)+2)*size*unit*math.Sqrt(float64(len(z)))
 }
 
 // repair projects the blocks of x on their cones where they violate them, in

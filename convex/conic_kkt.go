@@ -157,7 +157,7 @@ func (k *conicKKT) scaleG(i int, unit bool) {
 // when the block has no quadratic part and enough rows for it.
 func (k *conicKKT) viaQR(i int, L blas64.General, unit bool) bool {
 	b := &k.p.blocks[i]
-	if len(k.p.blocks) == 1 || b.P.Rows > 0 || b.G.Rows < b.n {
+	if k.p.embed || b.P.Rows > 0 || b.G.Rows < b.n {
 		return false
 	}
 	k.scaleG(i, unit)

@@ -78,9 +78,42 @@ func pruneWeights(F *mat.Dense, cost, size []float64) []float64 {
 			active = append(active, j)
 		}
 	}
+	// A null space grows with the square of the neurons: take so many at a
+	// time that half of them go.
+	rows, _ := F.Dims()
+	chunk := 2*rows + 1
+	var left []int
+	for len(active) > 0 {
+		take := min(max(chunk-len(left), rows), len(active))
+		left = append(left, active[:take]...)
+		active = active[take:]
+		if !pruneDependent(F, left, w, cost, size) {
+			return onesWhere(size)
+		}
+		n := 0
+		for _, j := range left {
+			if w[j] > 0 {
+				left[n] = j
+				n++
+			}
+		}
+		left = left[:n]
+	}
+	for j := range w {
+		if size[j] > 0 {
+			w[j] /= size[j]
+		}
+	}
+	return w
+}
+
+// pruneDependent moves the weights of the active columns along their linear
+// dependences until those left are independent; false when these cannot be
+// computed.
+func pruneDependent(F *mat.Dense, active []int, w, cost, size []float64) bool {
 	N, err := nullSpace(F, active)
 	if err != nil {
-		return onesWhere(size)
+		return false
 	}
 	for len(N) > 0 {
 		t := N[len(N)-1]
@@ -122,12 +155,7 @@ func pruneWeights(F *mat.Dense, cost, size []float64) []float64 {
 		// Keep the remaining vectors from degenerating into one another.
 		orthonormalise(N)
 	}
-	for j := range w {
-		if size[j] > 0 {
-			w[j] /= size[j]
-		}
-	}
-	return w
+	return true
 }
 
 func onesWhere(size []float64) []float64 {

@@ -595,3 +595,54 @@ func dropAtoms(norm string, z []float64, blk Block, t float64) {
 		}
 	}
 }
+
+// conicPolar returns λ ≥ 0, one a row of G, for which the polar of z + G'λ is
+// near its minimum: the multipliers of max z'w s.t. penalty(w) ≤ 1, G w ≥ 0.
+// nil when there is no answer; any λ ≥ 0 gives an upper bound on the polar of z
+// within the cone.
+func conicPolar(pen Penalty, blk Block, G blas64.General, z []float64) []float64 {
+	norm := pen.norm()
+	if norm == "" || norm == "squares" || !finite(z) || norm2(z) == 0 {
+		return nil
+	}
+	blk.Offset, blk.Weight = 0, 1
+	b, c := conicBlockOf(norm, blk, pen, G)
+	// One more row, for the orthant: 1 - c'x ≥ 0.
+	rows := newGeneral(b.G.Rows+1, b.n)
+	copy(rows.Data, c)
+	copy(rows.Data[b.n:], b.G.Data)
+	h := make([]float64, rows.Rows)
+	h[0] = 1
+	b.G, b.h = rows, h
+	b.cones = append([]cone{newOrthant(1)}, b.cones...)
+	size := norm2(z)
+	p := &conicProblem{blocks: []conicBlock{b}, c: make([]float64, b.n)}
+	for i, v := range z {
+		p.c[i] = -v / size
+	}
+	m, err := newConicIPM(p)
+	if err != nil {
+		return nil
+	}
+	m.residuals()
+	for it := 0; it < 100 && m.gap > 1e-13*math.Abs(m.primal); it++ {
+		if m.iterate() != nil {
+			break
+		}
+	}
+	lambda := make([]float64, G.Rows)
+	row, at := make([]float64, G.Cols), 1
+	for i := range lambda {
+		copy(row, rowOf(G, i))
+		n := norm2(row)
+		if n == 0 {
+			continue
+		}
+		lambda[i] = math.Max(m.z[at], 0) * size / n // rows were of length one
+		at++
+	}
+	if !finite(lambda) {
+		return nil
+	}
+	return lambda
+}
