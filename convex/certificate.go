@@ -101,7 +101,8 @@ var errNoBound = errors.New("no lower bound")
 // where polar_b is the dual norm of block b restricted to its cone, itself
 // bounded from above by min_{λ≥0} |A_b'v + G_b'λ| at whatever λ was found. A
 // good v is -∇L(f) at predictions f that are nearly optimal, of any origin: it
-// may be a network trained elsewhere. The error says which capability of the
+// may be a network trained elsewhere. Blocks without penalty and cone ask for
+// A_b'v = 0, and v is projected on that first. The error says which capability of the
 // program's parts is missing.
 func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []float64, error) {
 	ctx = background(ctx)
@@ -120,7 +121,11 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 		return 0, nil, fmt.Errorf("convex: %w: it needs Conj of loss %q", errNoBound, prog.Loss.Name)
 	}
 	g := make([]float64, prog.Op.Cols)
+	v, free := prog.orthogonalToFree(v)
 	prog.Op.Adjoint(g, v)
+	for _, b := range free {
+		clear(b.Of(g)) // zero, but for rounding
+	}
 
 	sv := make([]float64, len(v))
 	loss := func(s float64) float64 {
@@ -169,6 +174,46 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 	dual := append([]float64(nil), v...)
 	scale(s, dual)
 	return low, dual, nil
+}
+
+// orthogonalToFree returns the blocks that neither penalty nor cone holds, and
+// v without its part in their range: a dual feasible v has none.
+func (prog *Program) orthogonalToFree(v []float64) ([]float64, []Block) {
+	var free []Block
+	for i, b := range prog.Blocks {
+		if b.Weight == 0 && (prog.Cones == nil || prog.Cones.Block(i) == nil) {
+			free = append(free, b)
+		}
+	}
+	if free == nil {
+		return v, nil
+	}
+	var basis [][]float64
+	remove := func(x []float64) {
+		for range 2 {
+			for _, q := range basis {
+				axpy(-dot(q, x), q, x)
+			}
+		}
+	}
+	e := make([]float64, prog.Op.Cols)
+	for _, b := range free {
+		for j := range b.Of(e) {
+			b.Of(e)[j] = 1
+			a := make([]float64, len(v))
+			prog.Op.Apply(a, e)
+			b.Of(e)[j] = 0
+			size := norm2(a)
+			remove(a)
+			if n := norm2(a); n > 1e-12*size {
+				scale(1/n, a)
+				basis = append(basis, a)
+			}
+		}
+	}
+	w := append([]float64(nil), v...)
+	remove(w)
+	return w, free
 }
 
 // rounding is a bound, with a margin, on the error of evaluating -L*(-sv).
