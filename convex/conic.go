@@ -288,6 +288,7 @@ type equilibrated struct {
 	col     []float64 // x = col·x̂
 	rowG    []float64 // ŝ = rowG·s
 	rowA    []float64
+	rows    []int   // equations kept
 	cost    float64 // objective hat = cost·objective
 }
 
@@ -427,12 +428,42 @@ func (q *Conic) equilibrate() *equilibrated {
 	for _, d := range q.Semidefinite {
 		block.cones = append(block.cones, newSemidefinite(d))
 	}
-	e.problem = &conicProblem{blocks: []conicBlock{block}, c: c, y: b, embed: true,
+	e.problem = &conicProblem{blocks: []conicBlock{block}, c: c, embed: true,
 		link: blas64.General{Cols: e.n, Stride: e.n}}
 	if e.A != nil {
-		e.problem.link = e.A.RawMatrix()
+		e.rows = independentRows(e.A, b)
+		e.problem.link = newGeneral(len(e.rows), e.n)
+		for i, r := range e.rows {
+			copy(rowOf(e.problem.link, i), e.A.RawRowView(r))
+			e.problem.y = append(e.problem.y, b[r])
+		}
 	}
 	return e
+}
+
+// independentRows leaves out the equations a'x = b that follow from others. One
+// that contradicts them stays, for the solver to prove it.
+func independentRows(A *mat.Dense, b []float64) []int {
+	r, n := A.Dims()
+	var keep []int
+	var basis [][]float64 // orthonormal, of rows with their right hand sides
+	row := make([]float64, n+1)
+	for i := 0; i < r; i++ {
+		copy(row, A.RawRowView(i))
+		row[n] = b[i]
+		size := norm2(row)
+		for range 2 {
+			for _, q := range basis {
+				axpy(-dot(q, row), q, row)
+			}
+		}
+		if norm2(row) > 1e-12*size {
+			q := append([]float64(nil), row...)
+			scale(1/norm2(q), q)
+			basis, keep = append(basis, q), append(keep, i)
+		}
+	}
+	return keep
 }
 
 // solution is the iterate in the program's own units, judged there.
@@ -440,7 +471,10 @@ func (e *equilibrated) solution(m *conicIPM, tol float64) *ConicSolution {
 	q := e.q
 	sol := &ConicSolution{
 		X: append([]float64(nil), m.x...), S: append([]float64(nil), m.s...),
-		Z: append([]float64(nil), m.z...), Y: append([]float64(nil), m.v...),
+		Z: append([]float64(nil), m.z...), Y: make([]float64, e.k),
+	}
+	for i, r := range e.rows {
+		sol.Y[r] = m.v[i]
 	}
 	for i, f := range e.col {
 		sol.X[i] *= f
