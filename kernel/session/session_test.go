@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -157,6 +158,9 @@ func TestRich(t *testing.T) {
 }
 
 func TestStreams(t *testing.T) {
+	// Under `go test -json` package testing makes os.Stderr the same file as os.Stdout.
+	defer func(stderr *os.File) { os.Stderr = stderr }(os.Stderr)
+	os.Stderr = new(os.File) // never written to: the session's own stream takes its place
 	var out, errw buffer
 	s, err := New(Options{Stdout: &out, Stderr: &errw})
 	if err != nil {
