@@ -362,10 +362,17 @@ func (m *conicIPM) iterate() error {
 			d.kappa = (rk - m.kappa*d.tau) / m.tau
 		}
 		p.scaleZ(opW, d.wz, d.z)
-		for i, v := range t {
-			d.ws[i] = v - d.wz[i]
+		// ds from the equation it has to meet, G dx + ds = h dτ - ρ r: from
+		// the scaled one, W'(t - W dz), it would carry the rounding of W'W.
+		p.mulG(d.s, d.x)
+		for i, r := range m.rz {
+			d.s[i] = -rho*r - d.s[i]
 		}
-		p.scaleZ(opWT, d.s, d.ws)
+		for i := range p.blocks {
+			b := &p.blocks[i]
+			axpy(d.tau, b.h, d.s[b.row:b.row+len(b.h)])
+		}
+		p.scaleZ(opWInvT, d.ws, d.s)
 		if m.u != nil {
 			d.u = make([]float64, k.nl)
 			for i, v := range d.v {

@@ -142,6 +142,31 @@ func TestConicKnownOptimum(t *testing.T) {
 	}
 }
 
+// Random shapes, more rows than variables or fewer, all to 1e-9.
+func TestConicRandom(t *testing.T) {
+	for seed := uint64(0); seed < 120; seed++ {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		q := Conic{NonNegative: 3 + rng.IntN(30)}
+		m := q.NonNegative
+		for i := rng.IntN(4); i > 0; i-- {
+			d := 2 + rng.IntN(8)
+			q.SecondOrder = append(q.SecondOrder, d)
+			m += d
+		}
+		for i := rng.IntN(3); i > 0; i-- {
+			d := 1 + rng.IntN(7)
+			q.Semidefinite = append(q.Semidefinite, d)
+			m += d * (d + 1) / 2
+		}
+		k := rng.IntN(5)
+		q, want := knownConic(rng, q, k+1+rng.IntN(m), k, rng.IntN(2)*rng.IntN(5))
+		sol, err := SolveConic(context.Background(), q, nil)
+		if err != nil || sol.Status != Optimal || math.Abs(sol.Primal-want) > 1e-7*math.Max(1, math.Abs(want)) {
+			t.Errorf("seed %d: %v %v, optimum %.12g", seed, sol, err, want)
+		}
+	}
+}
+
 // Infeasible and unbounded programs are told from one another, with a proof.
 func TestConicWithoutOptimum(t *testing.T) {
 	rng := rand.New(rand.NewPCG(53, 54))
