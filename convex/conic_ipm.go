@@ -394,6 +394,17 @@ func (m *conicIPM) iterate() error {
 	aff := solve(0, nil)
 	a := math.Min(1, m.longest(aff))
 	sigma := math.Pow(1-a, 3)
+	if m.u != nil {
+		// Let the gap wait for the equation that is not linear: at a corner of
+		// the cones Newton's method could not follow the curve.
+		rest := 0.0
+		for i, r := range m.ru {
+			rest += math.Abs(r) * (1 + math.Abs(m.u[i]))
+		}
+		if rest > 0 && m.gap > 0 {
+			sigma = math.Max(sigma, math.Min(1, rest/m.gap/4))
+		}
+	}
 	d := solve(sigma, aff)
 	alpha := math.Min(1, 0.99*m.longest(d))
 	if !(alpha > 0) || !finite(d.x) || !finite(d.v) || !finite(d.z) || !finite(d.s) {
@@ -471,7 +482,7 @@ func (m *conicIPM) search(d *direction, alpha float64) float64 {
 		m.p.smooth.grad(g, u)
 		t := 0.0
 		for i, v := range m.v {
-			t += math.Abs(g[i]-v-a*d.v[i]) * (1 + math.Abs(u[i]))
+			t += math.Abs(g[i]-v-a*d.v[i]) * (1 + math.Abs(m.u[i]))
 		}
 		return t
 	}
