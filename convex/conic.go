@@ -84,7 +84,7 @@ func PackSymmetric(S mat.Symmetric) []float64 {
 func UnpackSymmetric(x []float64) (*mat.SymDense, error) {
 	n := int((math.Sqrt(8*float64(len(x))+1) - 1) / 2)
 	if n < 1 || n*(n+1)/2 != len(x) {
-		return nil, fmt.Errorf("convex: UnpackSymmetric: %d numbers are no triangle: want 1, 3, 6, 10, ...", len(x))
+		return nil, fmt.Errorf("convex: UnpackSymmetric: %d numbers are no triangle: want 1, 3, 6, 10 or so on", len(x))
 	}
 	A := mat.NewDense(n, n, nil)
 	unpack(A, x)
