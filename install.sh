@@ -156,7 +156,7 @@ build_binary() { # build_binary FILE
   # Go refuses to build when git refuses to look, as it does in a clone owned by someone else.
   git -C "$ROOT" status --porcelain >/dev/null 2>&1 || vcs=-buildvcs=false
   mkdir -p "$(dirname "$1")" &&
-    (cd "$ROOT" && go build "$vcs" -o "$1.new" ./kernel/gonvex) &&
+    (cd "$ROOT" && go build "$vcs" -ldflags "-s -w" -o "$1.new" ./kernel/gonvex) &&
     mv -f "$1.new" "$1" # a running kernel keeps its old file
 }
 
