@@ -1,6 +1,7 @@
 package convex_test
 
 import (
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,10 +94,61 @@ func TestArchitectureErrors(t *testing.T) {
 		{convex.Problem{Patches: patches, Y: Y, Arch: convex.DeepLinear{}}, "takes X"},
 		{convex.Problem{X: X, Y: Y, Arch: convex.DeepLinear{Layers: 1}}, "DeepLinear.Layers is 1"},
 		{convex.Problem{Patches: patches, Y: Y, Arch: convex.CircularLinearCNN{}}, "takes X"},
+		{convex.Problem{Patches: patches, Y: Y, Arch: convex.CircularReLUCNN{}}, "takes X"},
+		{convex.Problem{X: X, Y: two, Arch: convex.CircularReLUCNN{}}, "Y is 3×2"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.CircularReLUCNN{Layers: 2}}, "Layers is 2"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.CircularReLUCNN{Layers: 4, FilterNorm: "l2"}}, "no l1 program is exact"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.CircularReLUCNN{FilterNorm: "l1"}}, `FilterNorm is "l1"`},
 	} {
 		c.p.Beta = 0.1
 		if _, err := convex.Solve(t.Context(), c.p, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.p.Arch.Name(), err, c.want)
+		}
+	}
+}
+
+// The circular networks' filters keep their norm bound, and interior-point and
+// first-order methods agree on the program.
+func TestCircularReLUCNN(t *testing.T) {
+	for _, name := range []string{"circular_l3_a", "circular_l4_a"} {
+		p, err := convex.ReadProblem("testdata/problems/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sol, err := convex.Solve(t.Context(), p, &convex.Settings{Solver: "interior", Tol: 1e-8})
+		if err != nil || sol.Status != convex.Optimal {
+			t.Fatal(sol, err)
+		}
+		arch := p.Arch.(convex.CircularReLUCNN)
+		filters, err := arch.Filters(sol.Network)
+		if err != nil || len(filters) != arch.Layers-2 {
+			t.Fatal(len(filters), err)
+		}
+		_, d := p.X.Dims()
+		for j := range sol.Network.Neurons() {
+			// The eigenvalues of the circulant product, by brute force.
+			C := mat.NewDense(d, d, nil)
+			for i := range d {
+				C.Set(i, i, 1)
+			}
+			for _, f := range filters {
+				U := mat.NewDense(d, d, nil)
+				for r := range d {
+					for c := range d {
+						U.Set(r, c, f.At(j, (r-c+d)%d))
+					}
+				}
+				var next mat.Dense
+				next.Mul(C, U)
+				C.Copy(&next)
+			}
+			size := mat.Norm(C, 2)
+			if arch.FilterNorm == "l2" {
+				size = mat.Norm(filters[0].RowView(j), 2)
+			}
+			if math.Abs(size-1) > 1e-9 {
+				t.Errorf("%s: the filters of neuron %d have norm %v", name, j, size)
+			}
 		}
 	}
 }

@@ -82,7 +82,11 @@ type Penalty struct {
 	// Norm names what Value is exactly a positive multiple of, for solvers that
 	// need more than its functions: "l2" the Euclidean norm, "l1" the sum of
 	// the entries' sizes, "columns" the sum of the norms of the columns,
-	// "nuclear" the sum of the singular values, "squares" |z|₂². "" says
-	// nothing.
+	// "parts" the sum of the norms of the Parts, "nuclear" the sum of the
+	// singular values, "squares" |z|₂². "" says nothing.
 	Norm string
+
+	// Parts are the lengths, 1 or more, of the consecutive parts of every block
+	// that Norm "parts" sums over.
+	Parts []int
 }

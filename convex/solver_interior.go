@@ -41,6 +41,12 @@ func (Interior) Uses(prog *Program) error {
 	if penalised {
 		switch p.norm() {
 		case "l2", "l1", "columns", "nuclear", "squares":
+		case "parts":
+			for i, b := range prog.Blocks {
+				if b.Weight != 0 && sumInts(p.Parts) != b.Len() {
+					return fmt.Errorf("needs Parts of penalty %q that add up to the %d variables of block %d; they are %v", p.Name, b.Len(), i, p.Parts)
+				}
+			}
 		case "":
 			return fmt.Errorf("needs Norm of penalty %q", p.Name)
 		default:
@@ -84,7 +90,7 @@ func interiorMemory(prog *Program) float64 {
 		if j := min(i, 64); j != last {
 			last, lastRows = j, rows(j)
 		}
-		n, m := conicSize(prog.Penalty.norm(), b)
+		n, m := conicSize(prog.Penalty, prog.Penalty.norm(), b)
 		nv += n
 		local += n*n + 2*n*(m+lastRows)
 	}
@@ -96,7 +102,7 @@ func interiorMemory(prog *Program) float64 {
 
 // conicSize is the number of variables and of rows of a block's conic form,
 // without its linear cones.
-func conicSize(norm string, b Block) (vars, rows float64) {
+func conicSize(pen Penalty, norm string, b Block) (vars, rows float64) {
 	k := float64(b.Len())
 	if b.Weight == 0 {
 		return k, 0
@@ -106,6 +112,8 @@ func conicSize(norm string, b Block) (vars, rows float64) {
 		return 2 * k, 2 * k
 	case "columns":
 		return k + float64(b.Cols), k + float64(b.Cols)
+	case "parts":
+		return k + float64(len(pen.Parts)), k + float64(len(pen.Parts))
 	case "nuclear":
 		n := float64(b.Rows + b.Cols)
 		return n * (n + 1) / 2, n * (n + 1) / 2
@@ -289,7 +297,7 @@ func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicB
 			norm = "l2"
 		}
 	}
-	vars, conic := conicSize(norm, blk)
+	vars, conic := conicSize(pen, norm, blk)
 	n := int(vars)
 	b := conicBlock{n: n}
 	c := make([]float64, n)
@@ -357,6 +365,19 @@ func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicB
 			c[k+o] = w
 			b.cones = append(b.cones, newSecondOrder(blk.Rows+1))
 		}
+	case norm == "parts":
+		row, j := 0, 0
+		for o, size := range pen.Parts {
+			set(row, k+o, 1)
+			c[k+o] = w
+			for range size {
+				row++
+				set(row, j, 1)
+				j++
+			}
+			row++
+			b.cones = append(b.cones, newSecondOrder(size+1))
+		}
 	case norm == "nuclear":
 		// [W1 Z; Z' W2] ⪰ 0 at cost w/2 (tr W1 + tr W2).
 		nuclearRows(blk.Rows, blk.Cols, func(row, col int, v, cost float64) {
@@ -420,7 +441,7 @@ func (prog *Program) conicPoint(p *conicProblem, m *conicIPM, tol float64) []flo
 	sparse := append([]float64(nil), x...)
 	for i, blk := range prog.Blocks {
 		if blk.Weight != 0 {
-			dropAtoms(prog.Penalty.norm(), blk.Of(sparse), blk, theta/prog.unitPenalty(i))
+			dropAtoms(prog.Penalty, blk.Of(sparse), blk, theta/prog.unitPenalty(i))
 		}
 	}
 	prog.repair(x)
@@ -515,7 +536,7 @@ func (prog *Program) restricted(ctx context.Context, sub *conicProblem, in []boo
 	theta := prog.threshold(m, x)
 	for i, blk := range prog.Blocks {
 		if in[i] && blk.Weight != 0 {
-			dropAtoms(prog.Penalty.norm(), blk.Of(x), blk, theta/prog.unitPenalty(i))
+			dropAtoms(prog.Penalty, blk.Of(x), blk, theta/prog.unitPenalty(i))
 		}
 	}
 	prog.repair(x)
@@ -548,8 +569,8 @@ func (p *conicProblem) restrict(in []bool) *conicProblem {
 }
 
 // dropAtoms sets to zero what of z is smaller than t, by the atoms of the norm.
-func dropAtoms(norm string, z []float64, blk Block, t float64) {
-	switch norm {
+func dropAtoms(pen Penalty, z []float64, blk Block, t float64) {
+	switch pen.norm() {
 	case "squares":
 	case "l1":
 		for j, v := range z {
@@ -568,6 +589,13 @@ func dropAtoms(norm string, z []float64, blk Block, t float64) {
 					z[j] = 0
 				}
 			}
+		}
+	case "parts":
+		for _, size := range pen.Parts {
+			if norm2(z[:size]) < t {
+				clear(z[:size])
+			}
+			z = z[size:]
 		}
 	case "nuclear":
 		if blk.Rows > 1 && blk.Cols > 1 {

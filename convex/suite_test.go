@@ -106,6 +106,12 @@ func TestPenalties(t *testing.T) {
 	for _, shape := range [][2]int{{1, 1}, {4, 1}, {1, 3}, {3, 2}, {2, 5}} {
 		r, c := shape[0], shape[1]
 		convextest.TestPenalty(t, convex.GroupL1(beta), r, c, func(z []float64) float64 { return columns(z, len(z), 1) })
+		if r*c > 2 {
+			// Two parts: the first entry, and the rest.
+			convextest.TestPenalty(t, convex.PartsL2(beta, []int{1, r*c - 1}), r, c, func(z []float64) float64 {
+				return columns(z[:1], 1, 1) + columns(z[1:], r*c-1, 1)
+			})
+		}
 		convextest.TestPenalty(t, convex.PerOutput(beta), r, c, func(z []float64) float64 { return columns(z, r, c) })
 		convextest.TestPenalty(t, convex.Nuclear(beta), r, c, func(z []float64) float64 {
 			// The eigenvalues of Z'Z are the squared singular values.
