@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/cmplx"
+	"strings"
 
 	"gonum.org/v1/gonum/dsp/fourier"
 	"gonum.org/v1/gonum/mat"
@@ -68,11 +69,11 @@ func (a CircularReLUCNN) check() error {
 	norm := a.filterNorm()
 	switch {
 	case a.layers() < 3:
-		return fmt.Errorf("Layers is %d: want 3 or more (two layers are ReLU)", a.Layers)
+		return fmt.Errorf("convex: CircularReLUCNN.Layers is %d: want 3 or more (two layers are ReLU)", a.Layers)
 	case norm != "l2" && norm != "product_frobenius":
-		return fmt.Errorf("FilterNorm is %q: want l2 or product_frobenius", a.FilterNorm)
+		return fmt.Errorf("convex: CircularReLUCNN.FilterNorm is %q: want l2 or product_frobenius", a.FilterNorm)
 	case norm == "l2" && a.layers() > 3:
-		return fmt.Errorf("FilterNorm is l2 with %d layers: with a norm on each filter no l1 program is exact for 4 or more layers (the weights' unit ball is not convex: β/d·|c|₁ is only a lower bound and β/√d·|c|₁ no bound at all); take 3 layers, or product_frobenius, which is exact for any number", a.layers())
+		return fmt.Errorf("convex: CircularReLUCNN.FilterNorm is l2 with %d layers: with a norm on each filter no l1 program is exact for 4 or more layers (the weights' unit ball is not convex: β/d·|c|₁ is only a lower bound and β/√d·|c|₁ no bound at all); take 3 layers, or product_frobenius, which is exact for any number", a.layers())
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func (a CircularReLUCNN) check() error {
 // Lower builds the program above over the patterns of p.
 func (a CircularReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error) {
 	if err := a.check(); err != nil {
-		return nil, fmt.Errorf("convex: CircularReLUCNN.%w", err)
+		return nil, err
 	}
 	t, err := p.checkOneOutput(a.Name())
 	if err != nil {
@@ -278,7 +279,7 @@ func (a CircularReLUCNN) fromFile(raw map[string]json.RawMessage) (Arch, error) 
 		}
 	}
 	if err := a.check(); err != nil {
-		return nil, fmt.Errorf(`fields "layers", "filter_norm": %w`, err)
+		return nil, fmt.Errorf(`fields "layers", "filter_norm": %s`, strings.TrimPrefix(err.Error(), "convex: "))
 	}
 	return a, nil
 }
