@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gonvex/gonvex/kernel/display"
@@ -133,6 +134,29 @@ func (k *stdin) receive(ctx context.Context, s *Server) {
 	}
 }
 
+// stdinWait is how long a question waits for the front end's stdin channel,
+// which connects on its own and may do so after the first cell was sent.
+const stdinWait = 10 * time.Second
+
+// await waits until the peer's stdin channel is there: a message to a peer that
+// has not connected would be dropped, and the cell would wait for ever.
+func (k *stdin) await(ctx context.Context, s *Server, peer string) error {
+	limit := time.NewTimer(stdinWait)
+	defer limit.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !s.sockets.Stdin.Has(peer) {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return errors.New("input: the front end has no stdin channel to ask on")
+		case <-ctx.Done():
+			return errors.New("interrupted while it waited for input")
+		}
+	}
+	return nil
+}
+
 // ask sends an input_request to the client whose cell runs and waits for its
 // reply, or for the end of ctx, which an interrupt brings.
 func (k *stdin) ask(ctx context.Context, s *Server, r *request, prompt string, password bool) (string, error) {
@@ -149,6 +173,9 @@ func (k *stdin) ask(ctx context.Context, s *Server, r *request, prompt string, p
 		k.answers = nil
 		s.mu.Unlock()
 	}()
+	if err := k.await(ctx, s, r.peer); err != nil {
+		return "", err
+	}
 	s.send(s.sockets.Stdin, r.peer, "input_request", wire.InputRequest{Prompt: prompt, Password: password}, r.Message)
 	for {
 		select {

@@ -374,6 +374,14 @@ func (s *Socket) publish(m Message, wait bool) {
 	}
 }
 
+// Has says whether a peer of that identity is connected and has introduced
+// itself.
+func (s *Socket) Has(peer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[peer] != nil
+}
+
 // Peers is the number of connected peers that have introduced themselves.
 func (s *Socket) Peers() int {
 	s.mu.Lock()
