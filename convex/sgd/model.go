@@ -22,9 +22,13 @@ const block = 1024
 type model struct {
 	opts       Options
 	arch       string
-	x          blas64.General // n×d
+	x          blas64.General // (n·patches)×d; patch k of sample i is row i·patches+k
 	y          []float64      // n·c
 	n, d, c    int
+	patches    int             // 1 for networks on X
+	pool       string          // over the patches: sum, average or max
+	empty      *convex.Network // of the architecture, without neurons; nil: its functions are those here
+	circular   *circular       // the layer of circular filters, if there is one
 	neurons    int
 	beta       float64
 	loss       convex.Loss
@@ -40,7 +44,9 @@ type model struct {
 	square     []float64 // Adam's second moment
 	updates    int
 	xb, yb     []float64 // a gathered block
-	h, a       []float64 // block×m: before and after the activation
+	h, a       []float64 // (block·patches)×m before the activation, block×m after it and the pooling
+	back       []float64 // (block·patches)×m, gradient of h; the memory of a without patches
+	won        []int     // block×m, max pooling: the row of h that won, or -1
 	f, r       []float64 // block×c: predictions and gradient of the loss
 	hidden     blas64.General
 	output     blas64.General
@@ -49,11 +55,11 @@ type model struct {
 }
 
 func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, error) {
-	if len(p.Patches) > 0 {
-		return nil, errors.New("sgd: the problem has Patches: only networks on X are trained here")
-	}
 	// A network without neurons lets Verify check every part of the problem.
 	n, d := dims(p.X)
+	if len(p.Patches) > 0 {
+		n, d = dims(p.Patches[0])
+	}
 	_, c := dims(p.Y)
 	if _, err := convex.Verify(p, &convex.Network{Inputs: d, Outputs: c}); err != nil {
 		return nil, fmt.Errorf("sgd: %w", err)
@@ -62,11 +68,11 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 	if err != nil {
 		return nil, err
 	}
-	m := &model{opts: o, n: n, d: d, c: c, beta: p.Beta, loss: p.Loss}
+	m := &model{opts: o, n: n, d: d, c: c, patches: 1, beta: p.Beta, loss: p.Loss}
 	if m.loss.New == nil {
 		m.loss = convex.Squared
 	}
-	X := mat.DenseCopyOf(p.X)
+	X := m.samples(p)
 	m.x = X.RawMatrix()
 	m.y = mat.DenseCopyOf(p.Y).RawMatrix().Data
 	m.rnd = rand.New(rand.NewPCG(o.Seed, 0x736764)) // "sgd"
@@ -74,12 +80,21 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 	switch arch := p.Arch.(type) {
 	case nil, convex.ReLU:
 		m.arch = convex.ReLU{}.Name()
-		m.neurons = o.Neurons
-		if m.neurons == 0 {
-			m.neurons = defaultNeurons
-			if o.Start.Neurons() > 0 {
-				m.neurons = o.Start.Neurons()
-			}
+		m.width()
+	case convex.CNN:
+		m.arch, m.pool = arch.Name(), arch.Pool
+		m.width()
+		if m.empty, err = emptyNetwork(ctx, p); err != nil {
+			return nil, err
+		}
+	case convex.CircularReLUCNN:
+		m.arch = arch.Name()
+		m.width()
+		if m.circular, err = newCircular(arch, d); err != nil {
+			return nil, err
+		}
+		if m.empty, err = emptyNetwork(ctx, p); err != nil {
+			return nil, err
 		}
 	case convex.GatedReLU:
 		m.arch = arch.Name()
@@ -93,13 +108,23 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU or GatedReLU", arch.Name())
+		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN or CircularReLUCNN", arch.Name())
+	}
+	if _, isCNN := p.Arch.(convex.CNN); len(p.Patches) > 0 && !isCNN {
+		return nil, fmt.Errorf("sgd: the problem has Patches, which a %s network does not take", m.arch)
 	}
 
 	k := m.neurons
-	m.theta, m.grad = make([]float64, k*(d+c)), make([]float64, k*(d+c))
+	size := k * (d + c)
+	if m.circular != nil {
+		size += k * d
+	}
+	m.theta, m.grad = make([]float64, size), make([]float64, size)
 	m.hidden, m.output = m.layers(m.theta)
 	m.gradHidden, m.gradOutput = m.layers(m.grad)
+	if m.circular != nil {
+		m.circular.attach(m)
+	}
 	if o.Momentum > 0 || o.Method == "adam" {
 		m.velocity = make([]float64, len(m.theta))
 	}
@@ -107,10 +132,17 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		m.square = make([]float64, len(m.theta))
 	}
 	rows := min(block, n)
-	m.h, m.a = make([]float64, rows*k), make([]float64, rows*k)
+	m.h, m.a = make([]float64, rows*m.patches*k), make([]float64, rows*k)
+	m.back = m.a
+	if m.patches > 1 {
+		m.back = make([]float64, len(m.h))
+	}
+	if m.pool == "max" {
+		m.won = make([]int, rows*k)
+	}
 	m.f, m.r = make([]float64, rows*c), make([]float64, rows*c)
 	if o.Batch < n {
-		m.xb, m.yb = make([]float64, rows*d), make([]float64, rows*c)
+		m.xb, m.yb = make([]float64, rows*m.patches*d), make([]float64, rows*c)
 		m.order = make([]int, n)
 		for i := range m.order {
 			m.order[i] = i
@@ -124,6 +156,47 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		return nil, fmt.Errorf("sgd: loss %q has neither Grad nor Subgrad: give it one", m.loss.Name)
 	}
 	return m, m.initialise()
+}
+
+// width sets the number of neurons of a network that may have any.
+func (m *model) width() {
+	m.neurons = m.opts.Neurons
+	if m.neurons == 0 {
+		m.neurons = defaultNeurons
+		if m.opts.Start.Neurons() > 0 {
+			m.neurons = m.opts.Start.Neurons()
+		}
+	}
+}
+
+// samples is X, or the patches of a sample under one another.
+func (m *model) samples(p convex.Problem) *mat.Dense {
+	if len(p.Patches) == 0 {
+		return mat.DenseCopyOf(p.X)
+	}
+	m.patches = len(p.Patches)
+	X := mat.NewDense(m.n*m.patches, m.d, nil)
+	for k, P := range p.Patches {
+		for i := range m.n {
+			mat.Row(X.RawRowView(i*m.patches+k), i, P)
+		}
+	}
+	return X
+}
+
+// emptyNetwork is the network without neurons of the problem's architecture,
+// with the functions that the convex program's own networks have.
+func emptyNetwork(ctx context.Context, p convex.Problem) (*convex.Network, error) {
+	p.Patterns = nil // any will do, for none is used
+	prog, err := convex.Lower(ctx, p, &convex.Settings{MaxPatterns: 1, Samples: 1})
+	if err != nil {
+		return nil, fmt.Errorf("sgd: %w", err)
+	}
+	net, err := prog.Decode(make([]float64, prog.Op.Cols))
+	if err != nil {
+		return nil, fmt.Errorf("sgd: %w", err)
+	}
+	return net, nil
 }
 
 // dims is the size of A; 0×0 for a nil matrix, even inside an interface, and for
@@ -141,7 +214,7 @@ func dims(A mat.Matrix) (r, c int) {
 func (m *model) layers(theta []float64) (hidden, output blas64.General) {
 	k := m.neurons
 	return blas64.General{Rows: k, Cols: m.d, Stride: m.d, Data: theta[:k*m.d]},
-		blas64.General{Rows: k, Cols: m.c, Stride: m.c, Data: theta[k*m.d:]}
+		blas64.General{Rows: k, Cols: m.c, Stride: m.c, Data: theta[k*m.d : k*(m.d+m.c)]}
 }
 
 // setGates makes min(d, c) neurons of every pattern: no more have a use, since
@@ -189,6 +262,9 @@ func (m *model) initialise() error {
 		}
 		mat.NewDense(k, m.d, m.hidden.Data).Copy(start.Hidden)
 		mat.NewDense(k, m.c, m.output.Data).Copy(start.Output)
+		if m.circular != nil {
+			return m.circular.start(start)
+		}
 		return nil
 	}
 	draw := func(w []float64, fan int, gain float64) {
@@ -203,6 +279,10 @@ func (m *model) initialise() error {
 	}
 	draw(m.hidden.Data, m.d, math.Sqrt2)
 	draw(m.output.Data, m.neurons, 1)
+	if m.circular != nil {
+		draw(m.circular.filters.Data, m.d, math.Sqrt2)
+		m.circular.project()
+	}
 	return nil
 }
 
@@ -221,35 +301,42 @@ func (m *model) sample(i int) int {
 
 // gather returns the samples in places from to to, and their targets.
 func (m *model) gather(from, to int) (x blas64.General, y []float64) {
-	rows := to - from
-	x = blas64.General{Rows: rows, Cols: m.d, Stride: m.d}
+	rows, each := to-from, m.patches*m.d
+	x = blas64.General{Rows: rows * m.patches, Cols: m.d, Stride: m.d}
 	if m.order == nil {
-		x.Data = m.x.Data[from*m.d : to*m.d]
+		x.Data = m.x.Data[from*each : to*each]
 		return x, m.y[from*m.c : to*m.c]
 	}
 	for i := range rows {
 		k := m.order[from+i]
-		copy(m.xb[i*m.d:(i+1)*m.d], m.x.Data[k*m.d:(k+1)*m.d])
+		copy(m.xb[i*each:(i+1)*each], m.x.Data[k*each:(k+1)*each])
 		copy(m.yb[i*m.c:(i+1)*m.c], m.y[k*m.c:(k+1)*m.c])
 	}
-	x.Data = m.xb[:rows*m.d]
+	x.Data = m.xb[:rows*each]
 	return x, m.yb[:rows*m.c]
 }
 
 // forward computes the hidden layer and the predictions of the samples in
-// places from to to into m.h, m.a and m.f.
+// places from and on into m.h, m.a and m.f.
 func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
-	k := m.neurons
+	k, rows := m.neurons, x.Rows/m.patches
 	h := blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.h[:x.Rows*k]}
-	a = blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.a[:x.Rows*k]}
-	f = blas64.General{Rows: x.Rows, Cols: m.c, Stride: m.c, Data: m.f[:x.Rows*m.c]}
-	blas64.Gemm(blas.NoTrans, blas.Trans, 1, x, m.hidden, 0, h)
-	if m.mask == nil {
+	a = blas64.General{Rows: rows, Cols: k, Stride: k, Data: m.a[:rows*k]}
+	f = blas64.General{Rows: rows, Cols: m.c, Stride: m.c, Data: m.f[:rows*m.c]}
+	hidden := m.hidden
+	if m.circular != nil {
+		hidden = m.circular.convolved()
+	}
+	blas64.Gemm(blas.NoTrans, blas.Trans, 1, x, hidden, 0, h)
+	switch {
+	case m.patches > 1:
+		m.poolPatches(a)
+	case m.mask == nil:
 		for i, v := range h.Data {
 			a.Data[i] = max(v, 0)
 		}
-	} else {
-		for i := range x.Rows {
+	default:
+		for i := range rows {
 			on := m.mask[m.sample(from+i)*k:][:k]
 			for j, v := range h.Data[i*k : (i+1)*k] {
 				if !on[j] {
@@ -261,6 +348,83 @@ func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
 	}
 	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, a, m.output, 0, f)
 	return a, f
+}
+
+// poolPatches pools the activations of the patches of each sample.
+func (m *model) poolPatches(a blas64.General) {
+	k := m.neurons
+	clear(a.Data)
+	for i := range a.Rows {
+		out := a.Data[i*k : (i+1)*k]
+		if m.pool == "max" {
+			won := m.won[i*k : (i+1)*k]
+			for j := range won {
+				won[j] = -1
+			}
+			for p := range m.patches {
+				row := i*m.patches + p
+				for j, v := range m.h[row*k : (row+1)*k] {
+					if v > out[j] {
+						out[j], won[j] = v, row
+					}
+				}
+			}
+			continue
+		}
+		for p := range m.patches {
+			row := i*m.patches + p
+			for j, v := range m.h[row*k : (row+1)*k] {
+				out[j] += max(v, 0)
+			}
+		}
+	}
+	if m.pool == "average" {
+		blas64.Scal(1/float64(m.patches), blas64.Vector{N: len(a.Data), Inc: 1, Data: a.Data})
+	}
+}
+
+// backward turns the gradient of the pooled activations, in the memory of a,
+// into that of m.h, which it returns.
+func (m *model) backward(a blas64.General, at int) blas64.General {
+	k := m.neurons
+	b := blas64.General{Rows: a.Rows * m.patches, Cols: k, Stride: k, Data: m.back[:a.Rows*m.patches*k]}
+	switch {
+	case m.patches > 1:
+		share := 1.0
+		if m.pool == "average" {
+			share /= float64(m.patches)
+		}
+		for row := range b.Rows {
+			i := row / m.patches
+			for j, v := range m.h[row*k : (row+1)*k] {
+				on := v > 0
+				if m.pool == "max" {
+					on = m.won[i*k+j] == row
+				}
+				b.Data[row*k+j] = 0
+				if on {
+					b.Data[row*k+j] = share * a.Data[i*k+j]
+				}
+			}
+		}
+	case m.mask == nil:
+		for i, v := range m.h[:len(b.Data)] {
+			if !(v > 0) {
+				b.Data[i] = 0
+			}
+		}
+	default:
+		for i := range b.Rows {
+			on := m.mask[m.sample(at+i)*k:][:k]
+			row := b.Data[i*k : (i+1)*k]
+			for j := range row {
+				if !on[j] {
+					row[j] = 0
+				}
+			}
+		}
+	}
+	return b
 }
 
 // gradient sets m.grad to the gradient of the objective over n, estimated on
@@ -288,34 +452,29 @@ func (m *model) gradient(ctx context.Context, from, to int) error {
 		}
 		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, r, 1, m.gradOutput)
 
-		// Back through the activation, in the memory of a.
-		k := m.neurons
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, r, m.output, 0, a)
-		if m.mask == nil {
-			for i, v := range m.h[:len(a.Data)] {
-				if !(v > 0) {
-					a.Data[i] = 0
-				}
-			}
-		} else {
-			for i := range x.Rows {
-				on := m.mask[m.sample(at+i)*k:][:k]
-				row := a.Data[i*k : (i+1)*k]
-				for j := range row {
-					if !on[j] {
-						row[j] = 0
-					}
-				}
-			}
+		into := m.gradHidden
+		if m.circular != nil {
+			into = m.circular.gradConvolved
 		}
-		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, x, 1, m.gradHidden)
+		beta := 1.0
+		if at == from {
+			beta = 0
+		}
+		blas64.Gemm(blas.Trans, blas.NoTrans, weight, m.backward(a, at), x, beta, into)
+	}
+	if m.circular != nil {
+		m.circular.pull()
 	}
 	decay := m.beta / float64(m.n)
-	for i, v := range m.theta {
+	for i, v := range m.decayed() {
 		m.grad[i] += decay * v
 	}
 	return nil
 }
+
+// decayed are the weights that weight decay is on: all but normalised filters.
+func (m *model) decayed() []float64 { return m.theta[:m.neurons*(m.d+m.c)] }
 
 // objective is the objective of the problem at the weights, over all samples.
 func (m *model) objective() (float64, error) {
@@ -323,7 +482,7 @@ func (m *model) objective() (float64, error) {
 	m.order = nil // samples as they lie, without gathering
 	defer func() { m.order = order }()
 	sum := 0.0
-	for _, v := range m.theta {
+	for _, v := range m.decayed() {
 		sum += v * v
 	}
 	sum *= m.beta / 2
@@ -373,6 +532,9 @@ func (m *model) update(step float64) {
 			m.velocity[i] = momentum*m.velocity[i] + g
 			m.theta[i] -= step * m.velocity[i]
 		}
+	}
+	if m.circular != nil {
+		m.circular.project()
 	}
 }
 

@@ -1,8 +1,9 @@
-// Package sgd trains two-layer ReLU and gated ReLU networks by stochastic
-// gradient descent, with momentum or Adam, on the same non-convex objective
-// whose global optimum package convex finds. It is the baseline of the papers'
-// figures, meant to be a strong one: Tune looks for the best step size, Runs
-// starts from many seeds, and a Result is the best network a run went through.
+// Package sgd trains ReLU and gated ReLU networks, convolutional and circular
+// ones by stochastic gradient descent, with momentum or Adam, on the same
+// non-convex objective whose global optimum package convex finds. It is the
+// baseline of the papers' figures, meant to be a strong one: Tune looks for the
+// best step size, Runs starts from many seeds, and a Result is the best network
+// a run went through.
 //
 // A run computes on one thread with BLAS's matrix products; Tune and Runs train
 // on all processors side by side.
@@ -248,8 +249,10 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs) or GatedReLU; a gated network's
-// gates are p.Patterns, or if nil those that convex.Lower chooses.
+// architecture ReLU (any number of outputs), GatedReLU, CNN, or CircularReLUCNN
+// of three layers, whose filters are projected on their norm ball after every
+// step. A gated network's gates are p.Patterns, or if nil those that
+// convex.Lower chooses.
 //
 // An error means that the run could not start. When ctx ends, or the run
 // diverges, the Result holds the best network so far and says so in Status.
@@ -356,15 +359,23 @@ epochs:
 
 // network returns a network with the given weights.
 func (m *model) network(theta []float64) *convex.Network {
-	k := m.neurons * m.d
+	k := m.neurons
 	theta = append([]float64(nil), theta...)
-	return &convex.Network{
-		Arch:        m.arch,
-		Hidden:      mat.NewDense(m.neurons, m.d, theta[:k:k]),
-		Output:      mat.NewDense(m.neurons, m.c, theta[k:]),
-		Gates:       m.gates,
-		Inputs:      m.d,
-		Outputs:     m.c,
-		Activations: m.activations(),
+	hidden, output := m.layers(theta)
+	net := &convex.Network{
+		Arch:    m.arch,
+		Inputs:  m.d,
+		Outputs: m.c,
 	}
+	if m.empty != nil {
+		*net = *m.empty
+	} else {
+		net.Gates, net.Activations = m.gates, m.activations()
+	}
+	net.Hidden = mat.NewDense(k, m.d, hidden.Data)
+	net.Output = mat.NewDense(k, m.c, output.Data)
+	if m.circular != nil {
+		net.Extra = map[string]*mat.Dense{"filters": mat.NewDense(k, m.d, theta[k*(m.d+m.c):])}
+	}
+	return net
 }
