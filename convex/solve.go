@@ -141,6 +141,9 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	sol.boundGlobally(ctx, s.Tol)
 	sol.Gap = relativeGap(sol.Primal, sol.Lower)
 	sol.Status = finalStatus(pt.Status, sol.Gap, s.Tol)
+	if prog.Relaxation && sol.Gap > s.Tol && cert.Gap <= s.Tol {
+		sol.Status = Bounded
+	}
 	sol.Elapsed = time.Since(start)
 	return sol, nil
 }
@@ -176,7 +179,7 @@ func (sol *Solution) boundGlobally(ctx context.Context, tol float64) {
 		scale(-1, f)
 		slope = f
 	}
-	sol.GlobalLower = prog.globalLower(ctx, slope, sol.Certificate.Dual)
+	sol.GlobalLower = prog.globalLower(ctx, append([][]float64{slope, sol.Certificate.Dual}, prog.Duals...)...)
 	// A program whose parts were exchanged is not the one that AllPatterns
 	// knows.
 	if sol.Network == nil || sol.NetworkObjective != sol.Primal {
@@ -212,6 +215,10 @@ func (sol *Solution) decode(s *Settings) error {
 		return errors.New("convex: the decoded network's objective is NaN")
 	}
 	sol.NetworkObjective = value
+	if sol.Program.Relaxation {
+		sol.Primal = value
+		return nil
+	}
 	if math.Abs(value-sol.Primal) > 1e-6*(math.Abs(value)+math.Abs(sol.Primal)) {
 		// The caller changed a part of the program, which is now another
 		// problem than the network's; the program's value stands.
@@ -219,6 +226,15 @@ func (sol *Solution) decode(s *Settings) error {
 	}
 	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && net.Neurons() > rows && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
+			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
+				sol.Network, sol.NetworkObjective, value = pruned, v, v
+			}
+		}
+	}
+	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations == nil && rows <= maxPruned && sol.Program.ActiveBlocks(sol.Certificate.X) > rows {
+		x := append([]float64(nil), sol.Certificate.X...)
+		sol.Program.pruneBlocks(x)
+		if pruned, err := sol.Program.Decode(x); err == nil && pruned.Neurons() < net.Neurons() {
 			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}
