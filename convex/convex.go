@@ -70,6 +70,10 @@ type Program struct {
 	// dual feasible for the problem with every pattern. nil when there is none.
 	AllPatterns func(ctx context.Context, v []float64) float64
 
+	// Prefer names the solver to take when the settings name none and it can
+	// solve the program; "" leaves the usual order.
+	Prefer string
+
 	// Decode maps a point to a network of the same objective; nil when there
 	// is no network behind the program.
 	Decode func(x []float64) (*Network, error)

@@ -33,7 +33,8 @@ type Network struct {
 	// Decay is the penalty divided by beta; nil means ½ Σ_j (|u_j|² + |a_j|²).
 	Decay func(net *Network) float64
 
-	gate []int // pattern each neuron came from, when there are patterns
+	gate       []int // pattern each neuron came from, when there are patterns
+	unitHidden bool  // the hidden weights have a fixed size: only Output takes a scale
 }
 
 // Neurons is the number of hidden neurons m.
@@ -126,14 +127,18 @@ func (net *Network) subset(keep []int, scales []float64) *Network {
 		out.Gates = mat.NewDense(len(keep), gd, nil)
 	}
 	for i, j := range keep {
-		s := 1.0
-		if scales != nil {
-			s = math.Sqrt(scales[i])
+		below, above := 1.0, 1.0
+		switch {
+		case scales != nil && net.unitHidden:
+			above = scales[i]
+		case scales != nil:
+			below = math.Sqrt(scales[i])
+			above = below
 		}
 		copy(out.Hidden.RawRowView(i), net.Hidden.RawRowView(j))
 		copy(out.Output.RawRowView(i), net.Output.RawRowView(j))
-		scale(s, out.Hidden.RawRowView(i))
-		scale(s, out.Output.RawRowView(i))
+		scale(below, out.Hidden.RawRowView(i))
+		scale(above, out.Output.RawRowView(i))
 		if out.Gates != nil {
 			copy(out.Gates.RawRowView(i), net.Gates.RawRowView(j))
 		}
