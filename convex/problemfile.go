@@ -235,6 +235,9 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 	if opt != nil {
 		takes = opt.fileFields()
 	}
+	if contains(takes, "patches") {
+		takes = append(append([]string(nil), takes...), patchingFields...)
+	}
 	for _, k := range archFields {
 		if raw[k] != nil && !contains(takes, k) {
 			return nil, fmt.Errorf("field %q is not for architecture %s", k, name)
@@ -248,11 +251,14 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 
 // readData fills in X or Patches, Y and Patterns, and checks them together.
 func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
-	rows := 0 // of the data, for patterns
+	rows, perSample := 0, 1 // of the data, for patterns
 	switch {
 	case raw["X"] != nil && raw["patches"] != nil:
 		return errors.New(`fields "X" and "patches" are both there: give one`)
 	case raw["patches"] != nil:
+		if _, err := patchingFromFile(raw); err != nil {
+			return err
+		}
 		a, err := readArray("patches", raw, dir, 3)
 		if err != nil {
 			return err
@@ -275,6 +281,17 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 		}
 		p.X = mat.NewDense(a.shape[0], a.shape[1], a.data)
 		rows = a.shape[0]
+		if p.Patching, err = patchingFromFile(raw); err != nil {
+			return err
+		}
+		if p.Patching.given() {
+			patches, err := p.patches()
+			if err != nil {
+				return fmt.Errorf(`fields "X" and "shape": %s`, strings.TrimPrefix(err.Error(), "convex: "))
+			}
+			p.keepCut(patches)
+			perSample = len(patches)
+		}
 	default:
 		return errors.New(`field "X" is missing`)
 	}
@@ -293,7 +310,7 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 	if _, err := p.Loss.orDefault().New(y.data); err != nil {
 		return fmt.Errorf(`field "Y": %s`, strings.TrimPrefix(err.Error(), "convex: "))
 	}
-	n := rows * max(1, len(p.Patches))
+	n := rows * max(perSample, len(p.Patches))
 	switch {
 	case raw["patterns"] != nil && raw["patterns_bits"] != nil:
 		return errors.New(`fields "patterns" and "patterns_bits" are both there: give one`)
@@ -507,9 +524,15 @@ func (p Problem) Save(path string) error {
 		fields[field] = rowsOf(M)
 		return nil
 	}
-	if t.X != nil {
+	switch {
+	case t.X != nil:
 		err = put("X", t.X, false)
-	} else {
+	case p.Patching.given():
+		for k, v := range p.Patching.toFile() {
+			fields[k] = v
+		}
+		err = put("X", mat.DenseCopyOf(p.X), false)
+	default:
 		var all [][][]float64
 		for _, P := range t.inputs {
 			all = append(all, rowsOf(P.(*mat.Dense)))
