@@ -23,11 +23,17 @@ type Problem struct {
 	Patches  []mat.Matrix // for convolutional architectures, in place of X: K matrices n×h, patch k of every sample; see Patching for images.
 	Patching Patching     // for convolutional architectures: how the images in X are cut into patches. The zero value: X is not images.
 	Arch     Arch         // the network; nil means ReLU{}.
-	Loss     Loss         // the zero value means Squared.
-	Beta     float64      // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
-	Patterns *Patterns    // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
-	Seed     uint64       // for sampled patterns; the same seed gives the same patterns.
-	Name     string       // for messages and files.
+
+	// OutputBias gives every output of the network a number of its own, which
+	// weight decay leaves alone (a column of ones in X is a bias of the hidden
+	// neurons, and is penalised).
+	OutputBias bool
+
+	Loss     Loss      // the zero value means Squared.
+	Beta     float64   // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
+	Patterns *Patterns // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
+	Seed     uint64    // for sampled patterns; the same seed gives the same patterns.
+	Name     string    // for messages and files.
 
 	cut *cutImages // the patches of X, once they were cut
 }

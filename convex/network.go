@@ -23,6 +23,8 @@ type Network struct {
 	Gates  *mat.Dense            // m×d, gated networks: neuron j is active on x when x'Gates_j > 0; nil when unknown
 	Extra  map[string]*mat.Dense // further weights of other architectures, by name
 
+	Bias []float64 // c numbers added to the predictions, not penalised; nil: none
+
 	Inputs, Outputs int      // d and c; of a convolutional network d is h, the length of a patch
 	Patching        Patching // how Predict cuts images into patches; the zero value: X is not images
 
@@ -97,6 +99,21 @@ func (net *Network) PredictPatches(patches []mat.Matrix) (*mat.Dense, error) {
 }
 
 func (net *Network) forward(inputs []mat.Matrix) (*mat.Dense, error) {
+	out, err := net.withoutBias(inputs)
+	if err != nil || net.Bias == nil {
+		return out, err
+	}
+	n, c := out.Dims()
+	if len(net.Bias) != c {
+		return nil, fmt.Errorf("convex: the network has %d outputs, its Bias %d numbers", c, len(net.Bias))
+	}
+	for i := range n {
+		axpy(1, net.Bias, out.RawRowView(i))
+	}
+	return out, nil
+}
+
+func (net *Network) withoutBias(inputs []mat.Matrix) (*mat.Dense, error) {
 	if net.Forward != nil {
 		return net.Forward(net, inputs)
 	}

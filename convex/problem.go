@@ -173,6 +173,9 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.OutputBias {
+		prog = prog.withOutputBias()
+	}
 	if decode := prog.Decode; decode != nil && p.Patching.given() {
 		prog.Decode = func(x []float64) (*Network, error) {
 			net, err := decode(x)

@@ -23,7 +23,7 @@ import (
 const maxProblemFile = 256 << 20
 
 // commonFields are the fields every architecture takes.
-var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed"}
+var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed", "output_bias"}
 
 // archFields are the fields that only some architectures take; each says which
 // by fileOptions.
@@ -131,6 +131,9 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 	str("loss", &loss)
 	num("beta", &p.Beta)
 	num("delta", &delta)
+	if v := raw["output_bias"]; v != nil && err == nil && json.Unmarshal(v, &p.OutputBias) != nil {
+		err = fmt.Errorf(`field "output_bias": want true or false, have %s`, excerpt(v))
+	}
 	if v := raw["seed"]; v != nil && err == nil && json.Unmarshal(v, &p.Seed) != nil {
 		err = fmt.Errorf(`field "seed": want a whole number from 0 to %d, have %s`, uint64(math.MaxUint64), excerpt(v))
 	}
@@ -500,6 +503,9 @@ func (p Problem) Save(path string) error {
 	}
 	if p.Seed != 0 {
 		fields["seed"] = p.Seed
+	}
+	if p.OutputBias {
+		fields["output_bias"] = true
 	}
 	if loss.Delta != 0 {
 		fields["delta"] = loss.Delta
