@@ -41,7 +41,7 @@ func (ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error
 	var search func() (*Patterns, error)
 	if t.loss.anyGrad() != nil {
 		search = func() (*Patterns, error) {
-			return GeneratePatterns(ctx, t.X, t.loss, p.Beta, p.Seed, s)
+			return p.searchPatterns(ctx, t.X, t.loss, s)
 		}
 	}
 	pat, err := p.patternsFor(ctx, t.X, s, search)
