@@ -17,6 +17,8 @@ type magic struct {
 	usage string // "%name args", first
 	help  string // in a line
 	run   func(s *Session, ctx context.Context, args, body string, res *Result) *CellError
+	// pure magics change nothing that a later cell could see.
+	pure bool
 }
 
 var magics = map[string]magic{}
@@ -39,6 +41,7 @@ func (s *Session) magic(ctx context.Context, code string, res *Result) *CellErro
 		}
 		return &CellError{Kind: KindSyntax, Msg: fmt.Sprintf("there is no magic %%%s", name), Cell: s.count, Line: 1, Col: 1, Advice: advice}
 	}
+	res.Stateless = m.pure
 	return m.run(s, ctx, strings.TrimSpace(args), body, res)
 }
 

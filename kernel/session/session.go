@@ -69,6 +69,9 @@ type Session struct {
 type Result struct {
 	Value    *display.Bundle // the last expression, nil if there is none to show
 	Warnings []string
+	// What who runs the cells again, after a crash, need not run or may forget.
+	Stateless bool // the cell cannot have changed anything
+	Reset     bool // the cell forgot all that there was
 }
 
 // predeclared is what every cell has without declaring it.

@@ -45,6 +45,12 @@ func (c *cells) Execute(ctx context.Context, code string, count int) Reply {
 	r := Reply{Status: OK}
 	if res != nil {
 		r.Value, r.Warnings = res.Value, res.Warnings
+		switch {
+		case res.Reset:
+			r.Effect = Forgets
+		case res.Stateless:
+			r.Effect = Nothing
+		}
 	}
 	if err == nil {
 		return r

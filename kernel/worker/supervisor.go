@@ -76,6 +76,9 @@ type Supervisor struct {
 	notice  string // for the next cell: the worker died with no cell running
 	closed  bool
 	cells   uint32
+
+	past        []pastCell         // see restore.go
+	stopRestore context.CancelFunc // of a restore that is under way
 }
 
 // execution is a cell on its way.
@@ -173,7 +176,7 @@ func (s *Supervisor) ended(p *process) {
 // lost replaces a worker that died with no cell running; the next cell tells
 // of it. The caller holds s.mu.
 func (s *Supervisor) lost(p *process) {
-	s.notice = p.obituary() + "; all definitions are lost. Run the cells that made them again.\n"
+	s.notice = p.obituary() + ". " + s.offer() + "\n"
 	if err := s.renew(); err != nil {
 		s.opts.Log.Error("cannot start a worker", "error", err)
 	}
@@ -246,6 +249,19 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	case <-ctx.Done():
 		return interrupted()
 	}
+	if isRestore(req.Code) {
+		return s.restore(ctx, sink)
+	}
+	r, p := s.cell(ctx, req, sink)
+	if r.Status == OK {
+		s.record(req, p, r.Effect)
+	}
+	return r
+}
+
+// cell runs a cell in the present interpreter, which it returns too. The caller
+// has the turn.
+func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (Reply, *process) {
 	run := &execution{sink: sink}
 	run.ctx, run.cancel = context.WithCancel(ctx)
 	defer run.cancel()
@@ -254,7 +270,7 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	err := s.renew()
 	if err != nil {
 		s.mu.Unlock()
-		return unable(err)
+		return unable(err), nil
 	}
 	p, notice := s.current, s.notice
 	s.cells++
@@ -275,12 +291,12 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	}
 	if err := p.wait(run.ctx); err != nil {
 		if run.ctx.Err() != nil {
-			return interrupted()
+			return interrupted(), p
 		}
 		p.kill()
 		<-p.dead
 		told = true
-		return unable(err)
+		return unable(err), nil
 	}
 	reply := p.expectReply(run.id)
 	keys := make([]string, 0, len(req.Expressions))
@@ -296,18 +312,18 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	for {
 		select {
 		case r := <-reply:
-			return r
+			return r, p
 		case <-stopped:
 			stopped = nil
 			go s.press(run)
 		case <-p.dead:
 			select {
 			case r := <-reply: // it finished and died after
-				return r
+				return r, p
 			default:
 			}
 			told = true
-			return s.mourn(run)
+			return s.mourn(run), p
 		}
 	}
 }
@@ -372,6 +388,9 @@ func (s *Supervisor) stillRunning(run *execution, d time.Duration) bool {
 func (s *Supervisor) Interrupt() {
 	s.mu.Lock()
 	run := s.running
+	if s.stopRestore != nil {
+		s.stopRestore() // also between two of its cells
+	}
 	again := run != nil && !run.since.IsZero() && time.Since(run.since) >= s.opts.Grace
 	s.mu.Unlock()
 	switch {
@@ -406,7 +425,9 @@ func (s *Supervisor) mourn(run *execution) Reply {
 	if words := p.lastWords(); why == "" && words != "" {
 		r.Traceback = append(r.Traceback, strings.Split(words, "\n")...)
 	}
-	help := "All definitions are lost: run the cells that made them again, then go on. The kernel itself is well."
+	s.mu.Lock()
+	help := s.offer() + " The kernel itself is well."
+	s.mu.Unlock()
 	if err != nil {
 		help = "A new interpreter could not be started: " + err.Error()
 	}
@@ -470,6 +491,18 @@ func (s *Supervisor) IsComplete(ctx context.Context, code string) (status, inden
 	}
 	status, indent = t.string(), t.string()
 	return status, indent, t.err
+}
+
+// replace ends a worker that runs no cell and takes a new one.
+func (s *Supervisor) replace(p *process) error {
+	s.mu.Lock()
+	s.current = nil // so that its end is not news
+	s.mu.Unlock()
+	p.kill()
+	<-p.dead
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renew()
 }
 
 // Restart ends the worker, with the cell it runs, and takes a new one.

@@ -72,7 +72,20 @@ type Reply struct {
 	// Died says that the worker process ended: all definitions are lost. The
 	// next cell runs in a new one.
 	Died bool
+	// Effect says what the cell left behind, for %restore.
+	Effect Effect
 }
+
+// Effect is what a cell that succeeded left behind in the interpreter.
+type Effect byte
+
+// Most cells may have defined something; some cannot have, and %reset forgets
+// all that was.
+const (
+	Defines Effect = iota
+	Nothing
+	Forgets
+)
 
 // Completion lists what can stand between Start and End, in code points.
 type Completion struct {
@@ -101,6 +114,7 @@ func putReply(b []byte, r Reply) []byte {
 	b = putString(b, r.Evalue)
 	b = putStrings(b, r.Traceback)
 	b = putStrings(b, r.Warnings)
+	b = append(b, byte(r.Effect))
 	b = putInt(b, int64(len(r.Expressions)))
 	for k, v := range r.Expressions {
 		v.Expressions = nil
@@ -118,6 +132,7 @@ func (t *taker) reply(depth int) Reply {
 	}
 	r.Ename, r.Evalue = t.string(), t.string()
 	r.Traceback, r.Warnings = t.strings(), t.strings()
+	r.Effect = Effect(t.byte())
 	n := t.int()
 	if n < 0 || n > int64(len(t.b)) || n > 0 && depth > 0 {
 		t.fail()

@@ -78,6 +78,23 @@ func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 			display.Clear(true)
 		case "set":
 			f.vars["x"] = arg
+		case "add":
+			f.vars["x"] += arg
+		case "killif": // a file of this name is there
+			if _, err := os.Stat(arg); err == nil {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				time.Sleep(time.Minute)
+			}
+		case "spinif":
+			if _, err := os.Stat(arg); err == nil {
+				<-ctx.Done()
+				return Reply{Status: Failed, Ename: "Interrupted", Evalue: "interrupted"}
+			}
+		case "pure":
+			r.Effect = Nothing
+		case "forget":
+			r.Effect = Forgets
+			clear(f.vars)
 		case "get":
 			r.Value = &display.Bundle{Data: map[string]any{"text/plain": f.vars["x"]}}
 		case "count":
