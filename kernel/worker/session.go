@@ -44,7 +44,7 @@ func (c *cells) Execute(ctx context.Context, code string, count int) Reply {
 	c.endBars()
 	r := Reply{Status: OK}
 	if res != nil {
-		r.Value, r.Warnings = res.Value, res.Warnings
+		r.Value, r.Warnings, r.NextInput, r.Page = res.Value, res.Warnings, res.NextInput, res.Page
 		switch {
 		case res.Reset:
 			r.Effect = Forgets

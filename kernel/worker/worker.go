@@ -68,6 +68,8 @@ type Reply struct {
 	Ename, Evalue string          // of an error
 	Traceback     []string
 	Warnings      []string
+	NextInput     *string          // the front end is to put this in the cell's place
+	Page          *display.Bundle  // the front end is to show this aside
 	Expressions   map[string]Reply // by the key of ExecuteRequest.Expressions
 	// Died says that the worker process ended: all definitions are lost. The
 	// next cell runs in a new one.
@@ -106,9 +108,15 @@ type Inspection struct {
 
 func putReply(b []byte, r Reply) []byte {
 	b = putString(b, r.Status)
-	b = putBool(b, r.Value != nil)
-	if r.Value != nil {
-		b = putBundle(b, *r.Value)
+	for _, v := range []*display.Bundle{r.Value, r.Page} {
+		b = putBool(b, v != nil)
+		if v != nil {
+			b = putBundle(b, *v)
+		}
+	}
+	b = putBool(b, r.NextInput != nil)
+	if r.NextInput != nil {
+		b = putString(b, *r.NextInput)
 	}
 	b = putString(b, r.Ename)
 	b = putString(b, r.Evalue)
@@ -126,9 +134,15 @@ func putReply(b []byte, r Reply) []byte {
 func (t *taker) reply(depth int) Reply {
 	var r Reply
 	r.Status = t.string()
+	for _, at := range []**display.Bundle{&r.Value, &r.Page} {
+		if t.bool() {
+			v := t.bundle()
+			*at = &v
+		}
+	}
 	if t.bool() {
-		v := t.bundle()
-		r.Value = &v
+		next := t.string()
+		r.NextInput = &next
 	}
 	r.Ename, r.Evalue = t.string(), t.string()
 	r.Traceback, r.Warnings = t.strings(), t.strings()
