@@ -203,6 +203,8 @@ func (b *brief) Clear(wait bool) {
 	b.head, b.lines, b.figures = nil, 0, 0
 }
 
+func (b *brief) Comm(m display.CommMessage) { b.sink.Comm(m) }
+
 func (b *brief) Input(ctx context.Context, prompt string, password bool) (string, error) {
 	return b.sink.Input(ctx, prompt, password)
 }

@@ -23,6 +23,8 @@ type Options struct {
 	// MemoryLimit is how many bytes a worker may use before its cell is stopped;
 	// 0 stands for four fifths of what the machine (or container) has.
 	MemoryLimit uint64
+	// Comms says that sinks pass comms on; without it widgets are static.
+	Comms bool
 	// NoSpare turns off the second worker that is started ahead so that one that
 	// dies is replaced at once.
 	NoSpare bool
@@ -198,7 +200,7 @@ func (s *Supervisor) Warm(ctx context.Context) error {
 func (s *Supervisor) output(p *process, f frame) error {
 	s.mu.Lock()
 	sink, run := s.last, s.running
-	if p != s.current {
+	if p != s.current && f.kind != kindComm { // a comm that ends is news all the same
 		sink = nil
 	}
 	s.mu.Unlock()
@@ -217,6 +219,10 @@ func (s *Supervisor) output(p *process, f frame) error {
 	case kindClear:
 		if wait := t.bool(); sink != nil && t.err == nil {
 			sink.Clear(wait)
+		}
+	case kindComm:
+		if m := t.comm(); sink != nil && t.err == nil {
+			sink.Comm(m)
 		}
 	case kindInput:
 		prompt, password := t.string(), t.bool()
@@ -262,6 +268,60 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 // cell runs a cell in the present interpreter, which it returns too. The caller
 // has the turn.
 func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (Reply, *process) {
+	s.mu.Lock()
+	err := s.renew() // may have news of its own
+	notice := s.notice
+	s.notice = ""
+	s.mu.Unlock()
+	if err != nil {
+		return unable(err), nil
+	}
+	if notice != "" {
+		sink.Stream("stderr", notice)
+	}
+	keys := make([]string, 0, len(req.Expressions))
+	exprs := make([]string, 0, len(req.Expressions))
+	for k, e := range req.Expressions {
+		keys, exprs = append(keys, k), append(exprs, e)
+	}
+	return s.task(ctx, sink, func(p *process, id uint32) {
+		p.send(kindExecute, id, func(b []byte) []byte {
+			b = putInt(putInt(putString(b, req.Code), int64(req.Count)), int64(len(keys)))
+			return putStrings(putStrings(b, keys), exprs)
+		})
+	})
+}
+
+// Comm hands a message of the front end to the interpreter, after the cells
+// before it, and returns when what it set off has ended.
+func (s *Supervisor) Comm(ctx context.Context, m display.CommMessage, sink Sink) Reply {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return interrupted()
+	}
+	s.mu.Lock()
+	p, last := s.current, s.last
+	s.mu.Unlock()
+	if m.Action != display.CommOpen && (p == nil || !p.hasComm(m.ID)) {
+		return Reply{Status: Failed, Ename: NoComm, Evalue: "there is no such comm"}
+	}
+	r, p := s.task(ctx, sink, func(p *process, id uint32) {
+		p.send(kindComm, id, func(b []byte) []byte { return putComm(b, m) })
+	})
+	if p != nil && r.Ename != NoComm {
+		p.track(m)
+	}
+	s.mu.Lock()
+	s.last = last // goroutines of cells go on where they were
+	s.mu.Unlock()
+	return r
+}
+
+// task has the present interpreter do something that replies. The caller has
+// the turn.
+func (s *Supervisor) task(ctx context.Context, sink Sink, send func(p *process, id uint32)) (Reply, *process) {
 	run := &execution{sink: sink}
 	run.ctx, run.cancel = context.WithCancel(ctx)
 	defer run.cancel()
@@ -272,10 +332,10 @@ func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (R
 		s.mu.Unlock()
 		return unable(err), nil
 	}
-	p, notice := s.current, s.notice
+	p := s.current
 	s.cells++
 	run.id, run.process = s.cells, p
-	s.running, s.last, s.notice = run, sink, ""
+	s.running, s.last = run, sink
 	s.mu.Unlock()
 	told := false // the reply says that the worker died
 	defer func() {
@@ -286,9 +346,6 @@ func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (R
 		}
 		s.mu.Unlock()
 	}()
-	if notice != "" {
-		sink.Stream("stderr", notice)
-	}
 	if err := p.wait(run.ctx); err != nil {
 		if run.ctx.Err() != nil {
 			return interrupted(), p
@@ -299,15 +356,7 @@ func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (R
 		return unable(err), nil
 	}
 	reply := p.expectReply(run.id)
-	keys := make([]string, 0, len(req.Expressions))
-	exprs := make([]string, 0, len(req.Expressions))
-	for k, e := range req.Expressions {
-		keys, exprs = append(keys, k), append(exprs, e)
-	}
-	p.send(kindExecute, run.id, func(b []byte) []byte {
-		b = putInt(putInt(putString(b, req.Code), int64(req.Count)), int64(len(keys)))
-		return putStrings(putStrings(b, keys), exprs)
-	})
+	send(p, run.id)
 	stopped := run.ctx.Done()
 	for {
 		select {
@@ -552,6 +601,7 @@ type discard struct{}
 func (discard) Stream(name, text string)                         {}
 func (discard) Display(b display.Bundle, id string, update bool) {}
 func (discard) Clear(wait bool)                                  {}
+func (discard) Comm(display.CommMessage)                         {}
 func (discard) Input(context.Context, string, bool) (string, error) {
 	return "", errors.New("input: nobody is there to ask")
 }

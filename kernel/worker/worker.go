@@ -23,7 +23,13 @@ type Interpreter interface {
 	Complete(code string, cursor int) Completion
 	Inspect(code string, cursor, detail int) (display.Bundle, bool)
 	IsComplete(code string) (status, indent string)
+	// Comm handles a message of the front end; like Execute it runs user code.
+	// A reply that is not OK with Ename [NoComm] says that nobody took it.
+	Comm(ctx context.Context, m display.CommMessage) Reply
 }
+
+// NoComm is the name of the error that a message had no receiver.
+const NoComm = "NoComm"
 
 // Host is what an interpreter is given: where its output goes, how it asks for
 // input, and its bounds.
@@ -43,6 +49,7 @@ type Sink interface {
 	Stream(name, text string) // "stdout" or "stderr"
 	Display(b display.Bundle, id string, update bool)
 	Clear(wait bool)
+	Comm(m display.CommMessage)
 	Input(ctx context.Context, prompt string, password bool) (string, error)
 }
 

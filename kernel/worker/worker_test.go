@@ -158,6 +158,13 @@ func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 	return r
 }
 
+func (f *fake) Comm(ctx context.Context, m display.CommMessage) Reply {
+	if err := display.Deliver(m); err != nil {
+		return Reply{Status: Failed, Ename: NoComm, Evalue: err.Error()}
+	}
+	return Reply{Status: OK}
+}
+
 func (f *fake) Complete(code string, cursor int) Completion {
 	if code == "panic" {
 		panic("in complete")
@@ -203,6 +210,9 @@ func (r *record) Stream(name, text string) {
 }
 func (r *record) Display(b display.Bundle, id string, update bool) {
 	r.add(fmt.Sprintf("<%v>", b.Data["text/html"]))
+}
+func (r *record) Comm(m display.CommMessage) {
+	r.add(fmt.Sprintf("<comm %d %s %s>", m.Action, m.Target, m.Data))
 }
 func (r *record) Clear(wait bool) { r.add(fmt.Sprintf("<clear %v>", wait)) }
 func (r *record) Input(ctx context.Context, prompt string, password bool) (string, error) {
