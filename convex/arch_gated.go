@@ -78,7 +78,7 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		case t.c == 1:
 			err = net.fromBlocks(prog.Blocks, x, m)
 		case a.Penalty == "per_output":
-			net.fromColumns(prog.Blocks, x)
+			net.fromOutputs(prog.Blocks, x)
 		default:
 			err = net.fromSVD(prog.Blocks, x)
 			if a.Penalty == "frobenius" {
@@ -99,9 +99,9 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	return prog, nil
 }
 
-// fromColumns makes a neuron of every column of every block, feeding only its
+// fromOutputs makes a neuron of every column of every block, feeding only its
 // own output.
-func (net *Network) fromColumns(blocks []Block, x []float64) {
+func (net *Network) fromOutputs(blocks []Block, x []float64) {
 	var hidden, output []float64
 	for g, b := range blocks {
 		z := b.Of(x)

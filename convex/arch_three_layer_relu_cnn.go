@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/mat"
-	"gonum.org/v1/gonum/optimize"
 )
 
 // ThreeLayerReLUCNN is the convolutional network with two ReLU layers and one
@@ -31,18 +30,23 @@ import (
 // chosen independently; checked numerically). With X_k = X for all k these are
 // parallel fully connected networks of K units.
 //
-// Filters "tied" is u_jk = u_j, which makes C = u w' of rank one. The program
-// drops that: it is a relaxation, whose optimum is a lower bound, in general
-// strictly below. The network is then the rounded one, improved by a local
-// search over neurons; Solution.Primal is its own objective and Lower the
-// relaxation's bound. It is a proof of optimality only where they meet.
+// Filters "tied" is u_jk = u_j, which makes C = u w' of rank one. For two patches
+// of rank 2 or less, such as two-pixel filters, it is solved exactly over all
+// neurons by angle search, with a bound that holds between angles too.
+// Otherwise, where all choices can be listed, the program with one pattern of
+// all patches in common is solved, which drops the rank: a relaxation, whose
+// optimum Lower is, in general strictly below. The network is the rounded one,
+// improved by a search over neurons; Primal is its own objective, and Status is
+// Bounded while they are apart.
 //
 // Networks keep the filters u_jk as row j of Hidden (patch after patch; h
 // numbers when tied), w_1 as Extra "w1" (m×K) and w_2 as Output.
 //
 // The patterns have two levels and cannot be given: Problem.Patterns must be
-// nil. Choices beyond a tenth of Settings.MaxPatterns, since each has K
-// filters, are sampled.
+// nil. Where there are more choices than a tenth of Settings.MaxPatterns, since
+// each has K filters, neurons are searched for, or with Settings.Samples that
+// many choices sampled. The scope is then restricted, and GlobalLower a spectral
+// bound.
 type ThreeLayerReLUCNN struct {
 	Filters string // "untied" or "tied"; "" means untied
 }
@@ -80,9 +84,28 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 	case p.Patterns != nil:
 		return nil, fmt.Errorf("convex: architecture %s takes no Patterns: it has two levels of them, which it enumerates or samples itself", a.Name())
 	}
-	m, complete, err := newTwoLevel(ctx, t.inputs, s, p.Seed)
-	if err != nil {
+	m := &twoLevel{X: t.inputs, K: len(t.inputs), n: t.n, h: t.d}
+	if m.K == 1 {
+		tied = false // the same networks
+	}
+	search := func(ctx context.Context) *columnSearch {
+		return m.neuronSearch(ctx, tied, t.loss, p.Beta, p.Seed, s)
+	}
+	if tied && m.plane() != nil {
+		return m.columnProgram(ctx, search(ctx), s, func() [][]float64 { return m.randomNeurons(true, s.Samples, p.Seed) })
+	}
+	err = m.enumerate(ctx, max(1, s.MaxPatterns/relaxationShare), tied)
+	complete := err == nil
+	switch {
+	case complete:
+	case !errors.Is(err, ErrTooManyPatterns) && ctx.Err() == nil:
 		return nil, err
+	case s.Samples == 0 || tied:
+		return m.columnProgram(ctx, search(ctx), s, func() [][]float64 { return m.randomNeurons(tied, s.Samples, p.Seed) })
+	default:
+		if err := m.sample(s.Samples, p.Seed); err != nil {
+			return nil, err
+		}
 	}
 	prog := &Program{
 		Samples: t.n, Outputs: 1,
@@ -92,12 +115,17 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 	}
 	if complete {
 		prog.Scope = Global
+	} else {
+		prog.AllPatterns = func(_ context.Context, v []float64) float64 { return m.spectral(v, false) / p.Beta }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		if tied {
-			return m.round(ctx, prog.Blocks, x, t.loss, p.Beta, p.Seed)
-		}
 		return m.decode(prog.Blocks, x)
+	}
+	if tied {
+		prog.round = func(ctx context.Context, x []float64) (*Network, error) {
+			return m.round(ctx, search(ctx), prog.Blocks, x, s)
+		}
+		prog.Decode = func(x []float64) (*Network, error) { return prog.round(context.Background(), x) }
 	}
 	return prog, nil
 }
@@ -116,33 +144,19 @@ type choice struct {
 	second []bool    // n
 }
 
-// newTwoLevel enumerates the choices, or samples them where there are too many;
-// complete says which.
-func newTwoLevel(ctx context.Context, X []mat.Matrix, s *Settings, seed uint64) (m *twoLevel, complete bool, err error) {
-	m = &twoLevel{X: X, K: len(X)}
-	m.n, m.h = X[0].Dims()
-	limit := max(1, s.MaxPatterns/10)
-	err = m.enumerate(ctx, limit)
-	switch {
-	case err == nil:
-		return m, true, nil
-	case !errors.Is(err, ErrTooManyPatterns) && ctx.Err() == nil:
-		return nil, false, err
-	}
-	count := s.Samples
-	if count == 0 {
-		count = defaultSamples
-	}
-	return m, false, m.sample(count, seed)
-}
-
 // enumerate lists every choice whose cone has an interior. Filters that are off
-// everywhere, and neurons that are, add nothing.
-func (m *twoLevel) enumerate(ctx context.Context, limit int) error {
+// everywhere, and neurons that are, add nothing. One filter for all patches has a
+// cell of their common arrangement as its first-layer pattern, filters of their
+// own each a cell of its own.
+func (m *twoLevel) enumerate(ctx context.Context, limit int, tied bool) error {
 	m.choice = nil
-	cells := make([]*Patterns, m.K)
-	combinations := 1.0
-	for k, X := range m.X {
+	X := m.X
+	if tied {
+		X = []mat.Matrix{stackRows(m.X)}
+	}
+	cells := make([]*Patterns, len(X))
+	combinations := math.Exp2(float64(m.K))
+	for k, X := range X {
 		all, err := EnumeratePatterns(ctx, X, limit)
 		if err != nil {
 			return err
@@ -151,22 +165,25 @@ func (m *twoLevel) enumerate(ctx context.Context, limit int) error {
 			all = d
 		}
 		cells[k] = all
-		combinations *= 2 * float64(all.Len())
+		combinations *= float64(all.Len())
 	}
 	// Of all sign vectors only the one without a plus is of no use, so that
 	// nearly every combination gives a choice.
-	if m.K > 30 || combinations > 4*float64(limit) {
+	if combinations > 4*float64(limit) {
 		return ErrTooManyPatterns
 	}
-	at := make([]int, m.K)
+	at := make([]int, len(X))
 	for {
-		first := make([]bool, m.n*m.K)
+		first := make([]bool, 0, m.n*m.K)
 		inside := make([]float64, 0, m.h*m.K)
 		for k, c := range at {
-			for i := range m.n {
-				first[k*m.n+i] = cells[k].Bit(c, i)
+			for i := range cells[k].Samples() {
+				first = append(first, cells[k].Bit(c, i))
 			}
 			inside = append(inside, mat.Col(nil, c, cells[k].Gates)...)
+		}
+		for len(inside) < m.h*m.K { // the one filter, for every patch
+			inside = append(inside, inside[:m.h]...)
 		}
 		for signs := 1; signs < 1<<m.K; signs++ {
 			sign := make([]float64, m.K)
@@ -181,13 +198,13 @@ func (m *twoLevel) enumerate(ctx context.Context, limit int) error {
 			}
 		}
 		k := 0
-		for ; k < m.K; k++ {
+		for ; k < len(at); k++ {
 			if at[k]++; at[k] < cells[k].Len() {
 				break
 			}
 			at[k] = 0
 		}
-		if k == m.K {
+		if k == len(at) {
 			return nil
 		}
 	}
@@ -304,6 +321,16 @@ func innerPoint(rows [][]float64) []float64 {
 	return v[:d]
 }
 
+// randomNeurons are count neurons of normal random weights.
+func (m *twoLevel) randomNeurons(tied bool, count int, seed uint64) [][]float64 {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	out := make([][]float64, count)
+	for j := range out {
+		out[j] = m.randomNeuron(tied, rng)
+	}
+	return out
+}
+
 // sample draws choices from normal random weights.
 func (m *twoLevel) sample(count int, seed uint64) error {
 	m.choice = nil
@@ -384,6 +411,9 @@ func (m *twoLevel) op() Op {
 			clear(dst[:m.n])
 			for g := range G {
 				plus, minus := x[g*k:(g+1)*k], x[(G+g)*k:(G+g+1)*k]
+				if norm2(plus) == 0 && norm2(minus) == 0 {
+					continue
+				}
 				each(g, func(i, at int, sign float64, row []float64) {
 					dst[i] += sign * (dot(row, plus[at:at+m.h]) - dot(row, minus[at:at+m.h]))
 				})
@@ -536,8 +566,8 @@ func middleDecay(net *Network) float64 {
 
 // round makes a network of tied filters of a point of the relaxation: the
 // leading singular vectors of each C are a filter and middle weights, from
-// where a column search over neurons (u, w), |u| = |w| = 1, goes on.
-func (m *twoLevel) round(ctx context.Context, blocks []Block, x []float64, loss Fn, beta float64, seed uint64) (*Network, error) {
+// where a search over neurons goes on.
+func (m *twoLevel) round(ctx context.Context, search *columnSearch, blocks []Block, x []float64, s *Settings) (*Network, error) {
 	var start [][]float64
 	for g, b := range blocks {
 		z := b.Of(x)
@@ -551,7 +581,7 @@ func (m *twoLevel) round(ctx context.Context, blocks []Block, x []float64, loss 
 		}
 		c := m.choice[g%len(m.choice)]
 		for _, s := range []float64{1, -1} {
-			theta := append(make([]float64, 0, m.h+m.K), mat.Col(nil, 0, V)...)
+			theta := mat.Col(nil, 0, V)
 			scale(s, theta)
 			for k := range m.K {
 				theta = append(theta, s*c.sign[k]*U.At(k, 0))
@@ -559,89 +589,15 @@ func (m *twoLevel) round(ctx context.Context, blocks []Block, x []float64, loss 
 			start = append(start, theta)
 		}
 	}
-	if len(start) == 0 && ctx.Err() != nil {
-		return m.network(nil, nil, nil), nil
-	}
-	rng := rand.New(rand.NewPCG(seed, 5))
-	search := &columnSearch{
-		loss: loss, beta: beta, samples: m.n, outputs: 1, width: 1,
-		column: m.tiedColumn,
-		price: func(ctx context.Context, v []float64, from [][]float64) [][]float64 {
-			return m.tiedPrice(ctx, v, from, rng)
-		},
-	}
-	found, err := search.grow(ctx, start, 1e-9, 40)
+	found, err := search.grow(ctx, start, s.Tol/10, maxRounds)
 	if err != nil {
 		return nil, err
 	}
-	var filters, middle [][]float64
-	var a []float64
+	a := make([]float64, len(found.w))
 	for j, w := range found.w {
-		if w[0] != 0 {
-			filters = append(filters, found.u[j][:m.h])
-			middle = append(middle, found.u[j][m.h:])
-			a = append(a, w[0])
-		}
+		a[j] = w[0]
 	}
-	return m.network(filters, middle, a), nil
-}
-
-// tiedColumn is the neuron (Σ_k (X_k u)_+ w_k)_+ of theta = (u, w), both taken
-// at length one.
-func (m *twoLevel) tiedColumn(theta []float64) []float64 {
-	f := middleUnits(m.X, theta[:m.h], theta[m.h:])
-	s := norm2(theta[:m.h]) * norm2(theta[m.h:])
-	for i, t := range f {
-		f[i] = 0
-		if s > 0 {
-			f[i] = math.Max(t, 0) / s
-		}
-	}
-	return f
-}
-
-// tiedPrice looks for neurons with a large |v'g|, from random ones and those in
-// use, by the downhill simplex method: maxima sit on the kinks as a rule.
-func (m *twoLevel) tiedPrice(ctx context.Context, v []float64, from [][]float64, rng *rand.Rand) [][]float64 {
-	dim := m.h + m.K
-	value := func(theta []float64) float64 { return math.Abs(dot(v, m.tiedColumn(theta))) }
-	starts := append([][]float64(nil), from...)
-	var best [][]float64
-	for range 40 * dim {
-		theta := make([]float64, dim)
-		for j := range theta {
-			theta[j] = rng.NormFloat64()
-		}
-		best = append(best, theta)
-	}
-	sortByDescending(best, value)
-	starts = append(starts, best[:12]...)
-	var out [][]float64
-	for _, theta := range starts {
-		if ctx.Err() != nil {
-			break
-		}
-		unit := func(x []float64) []float64 {
-			y := append([]float64(nil), x...)
-			normalise(y[:m.h])
-			normalise(y[m.h:])
-			return y
-		}
-		x := unit(theta)
-		for _, size := range []float64{0.3, 1e-2, 1e-4} {
-			r, err := optimize.Minimize(optimize.Problem{Func: func(x []float64) float64 { return -value(x) }}, x,
-				&optimize.Settings{FuncEvaluations: 150 * dim, Converger: &optimize.FunctionConverge{Absolute: 1e-15, Iterations: 20 * dim}},
-				&optimize.NelderMead{SimplexSize: size})
-			if r != nil && (err == nil || len(r.X) == dim) && value(r.X) >= value(x) {
-				x = unit(r.X)
-			}
-		}
-		out = append(out, x)
-	}
-	if len(out) == 0 {
-		out = starts[len(starts)-1:]
-	}
-	return out
+	return m.fromNeurons(found.u, a), nil
 }
 
 func (ThreeLayerReLUCNN) fileFields() []string { return []string{"patches", "filters"} }

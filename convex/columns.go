@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sort"
+	"time"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -30,19 +31,47 @@ type columnSearch struct {
 	price func(ctx context.Context, v []float64, from [][]float64) [][]float64
 	// bound is an upper bound on the maximum; nil when there is none.
 	bound func(ctx context.Context, v []float64) float64
+	// rough says that price searches, and bound is too weak to stop at: the
+	// search then has a time limit.
+	rough bool
+
+	mon *Monitor
 }
 
 // columns are what a search found.
 type columns struct {
 	u      [][]float64
-	w      [][]float64 // weights of the best network over u, some zero
+	w      [][]float64 // their weights
 	primal float64
 	lower  float64     // over all u; -Inf without a bound
 	duals  [][]float64 // v behind lower
 }
 
+// maxRounds is the number of rounds of a search; each adds all local maximisers
+// found.
+const maxRounds = 100
+
+// lower is the program over the columns of a search, or over those that sample
+// returns when s asks for samples.
+func (c *columnSearch) lower(ctx context.Context, s *Settings, sample func() [][]float64) (*Program, [][]float64, error) {
+	var u, duals [][]float64
+	if s.Samples > 0 {
+		u = sample()
+	} else {
+		found, err := c.grow(ctx, nil, s.Tol/10, maxRounds)
+		if err != nil {
+			return nil, nil, err
+		}
+		u, duals = found.u, found.duals
+	}
+	prog := c.program(u)
+	prog.Name, prog.Duals = "", duals
+	return prog, u, nil
+}
+
 // grow searches until the bound is within tol of the objective, no column
-// improves it, or ctx ends, starting from columns u, which may be empty.
+// improves it, or ctx ends, starting from columns u, which may be empty. Only
+// columns that an optimum needs are left; at least one.
 func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rounds int) (*columns, error) {
 	out, err := c.search(ctx, u, tol, rounds)
 	if err != nil {
@@ -54,16 +83,30 @@ func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rou
 	for j, b := range prog.Blocks {
 		copy(b.Of(x), out.w[j])
 	}
-	for j, b := range prog.Blocks {
-		out.w[j] = b.Of(x)
+	if len(x) <= maxPruned {
+		prog.pruneBlocks(x)
 	}
-	prog.pruneBlocks(x)
+	first := out.u[0]
+	all := out.u
+	out.u, out.w = nil, nil
+	for j, b := range prog.Blocks {
+		if w := b.Of(x); norm2(w) > 0 {
+			out.u, out.w = append(out.u, all[j]), append(out.w, w)
+		}
+	}
+	if len(out.u) == 0 {
+		out.u, out.w = [][]float64{first}, [][]float64{make([]float64, c.width)}
+	}
 	return out, nil
 }
 
 func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, rounds int) (*columns, error) {
 	rows := c.samples * c.outputs
 	out := &columns{lower: math.Inf(-1), primal: math.Inf(1)}
+	deadline := time.Now().Add(generationTime)
+	if end, ok := ctx.Deadline(); ok {
+		deadline = time.Now().Add(time.Until(end) / 2)
+	}
 	slope := c.loss.anyGrad()
 	if len(u) == 0 {
 		v := make([]float64, rows)
@@ -74,12 +117,13 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		u = c.price(ctx, v, nil)
 	}
 	s := &Settings{Tol: math.Min(math.Max(tol/10, 1e-11), 1e-7), NoPrune: true, Progress: func(Progress) {}}
-	if prog := c.program(u); (Interior{}).Uses(prog) == nil {
-		s.Use = Interior{} // near columns that are almost parallel it is the only one that converges
-	}
 	stalled := 0
 	for round := 0; ; round++ {
 		prog := c.program(u)
+		s.Use = nil
+		if (Interior{}).Uses(prog) == nil {
+			s.Use = Interior{} // near columns that are almost parallel it is the only one that converges
+		}
 		sol, err := SolveProgram(ctx, prog, s)
 		if err != nil {
 			return nil, err
@@ -107,7 +151,7 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 				out.w = append(out.w, append([]float64(nil), b.Of(sol.Certificate.X)...))
 			}
 		}
-		if c.bound != nil && c.loss.Conj != nil {
+		if c.bound != nil && c.loss.Conj != nil && (!c.rough || round == 0) {
 			for _, v := range duals {
 				limit := math.Inf(1)
 				if M := c.bound(ctx, v); M > 0 {
@@ -118,7 +162,9 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 				}
 			}
 		}
-		if len(duals) == 0 || ctx.Err() != nil || round+1 >= rounds || stalled > 2 || relativeGap(out.primal, out.lower) <= tol {
+		c.mon.Report(Progress{Iter: round, Primal: out.primal, Lower: out.lower, Active: prog.ActiveBlocks(sol.Certificate.X)})
+		late := c.rough && time.Now().After(deadline)
+		if len(duals) == 0 || ctx.Err() != nil || late || round+1 >= rounds || stalled > 2 || relativeGap(out.primal, out.lower) <= tol {
 			return out, nil
 		}
 		// Keep the columns in use, and add the best new ones.
@@ -143,6 +189,33 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		}
 		u = keep
 	}
+}
+
+// uphill climbs a function of points that project brings back to its domain
+// from x, in place, by gradient steps whose length adapts; value sets g, unless
+// nil, to the gradient.
+func uphill(x []float64, value func(x, g []float64) float64, project func(x []float64)) float64 {
+	g, trial, next := make([]float64, len(x)), make([]float64, len(x)), make([]float64, len(x))
+	project(x)
+	best := value(x, g)
+	for it, step := 0, 1.0; it < 80 && step > 1e-4; it++ {
+		size := norm2(g)
+		if size == 0 {
+			break
+		}
+		copy(trial, x)
+		axpy(step/size, g, trial)
+		project(trial)
+		if v := value(trial, next); v > best*(1+1e-12) {
+			best = v
+			copy(x, trial)
+			copy(g, next)
+			step = math.Min(2*step, 1)
+		} else {
+			step *= 0.4
+		}
+	}
+	return best
 }
 
 // near says whether w is one of u, to rounding.

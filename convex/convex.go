@@ -94,6 +94,13 @@ type Program struct {
 	// Decode maps a point to a network of the same objective (no smaller, for a
 	// relaxation); nil when there is no network behind the program.
 	Decode func(x []float64) (*Network, error)
+
+	// parts are programs of one output each that this one is the sum of; only to
+	// be used before anyone could have changed the program.
+	parts []*Program
+
+	// round is Decode with a context, for programs whose Decode searches.
+	round func(ctx context.Context, x []float64) (*Network, error)
 }
 
 // Block is one block of a program's variables: the Rows×Cols row-major matrix

@@ -26,6 +26,9 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if err != nil {
 		return nil, err
 	}
+	if prog.parts != nil && s.Use == nil && s.Solver == "" {
+		s.Use = onePart{}
+	}
 	sol, err := solve(ctx, prog, s, start)
 	if err != nil || sol.Scope == Global || p.Patterns != nil {
 		return sol, err
@@ -134,7 +137,7 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 		Point: pt, Certificate: *cert, Trace: s.record.trace, Program: prog,
 	}
 	if prog.Decode != nil {
-		if err := sol.decode(s); err != nil {
+		if err := sol.decode(ctx, s); err != nil {
 			return nil, err
 		}
 	}
@@ -197,8 +200,12 @@ const maxPruned = 1500
 // decode makes the network of the certified point, prunes it where it has more
 // neurons than an optimum needs, and takes the network's own objective, from
 // scratch, as the primal value when the problem is the program's own.
-func (sol *Solution) decode(s *Settings) error {
-	net, err := sol.Program.Decode(sol.Certificate.X)
+func (sol *Solution) decode(ctx context.Context, s *Settings) error {
+	decode := sol.Program.Decode
+	if round := sol.Program.round; round != nil {
+		decode = func(x []float64) (*Network, error) { return round(ctx, x) }
+	}
+	net, err := decode(sol.Certificate.X)
 	if err != nil {
 		return err
 	}
