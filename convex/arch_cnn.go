@@ -78,7 +78,7 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		return nil, err
 	}
 	if t.X != nil {
-		return nil, fmt.Errorf("convex: architecture cnn takes Patches, not X: K matrices n×h, patch k of every sample")
+		return nil, fmt.Errorf("convex: architecture cnn takes Patches, not X: K matrices n×h, patch k of every sample, or images and Patching, which cuts them")
 	}
 	if t.c != 1 {
 		return nil, fmt.Errorf("convex: Y is %d×%d: architecture cnn has one output; train one network an output", t.n, t.c)

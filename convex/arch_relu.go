@@ -87,7 +87,7 @@ func lowerReLU(ctx context.Context, p *Problem, t *checked, s *Settings) (*Progr
 	var search func() (*Patterns, error)
 	if t.loss.anyGrad() != nil {
 		search = func() (*Patterns, error) {
-			return GeneratePatterns(ctx, t.X, t.loss, p.Beta, p.Seed, s)
+			return p.searchPatterns(ctx, t.X, t.loss, s)
 		}
 	}
 	pat, err := p.patternsFor(ctx, t.X, s, search)

@@ -189,3 +189,14 @@ func TestThreeLayerPatterns(t *testing.T) {
 		t.Errorf("%d variables sampled, %d enumerated", many.Program.Op.Cols, all.Program.Op.Cols)
 	}
 }
+
+// A column of ones gives the all-on pattern, whose opposite a leaky network
+// needs as well.
+func TestLeakyReLUWithBiasColumn(t *testing.T) {
+	X := mat.NewDense(5, 2, []float64{-2, 1, -1, 1, 0, 1, 1, 1, 2, 1})
+	p := convex.Problem{X: X, Y: mat.NewDense(5, 1, []float64{1, -1, 1, 1, -1}), Arch: convex.LeakyReLU{Slope: -1}, Beta: 0.1}
+	sol := convextest.TestArch(t, p)
+	if r, c := sol.Program.Patterns.Gates.Dims(); r != 2 || c != sol.Program.Patterns.Len() {
+		t.Errorf("gates are %d×%d for %d patterns", r, c, sol.Program.Patterns.Len())
+	}
+}

@@ -20,13 +20,22 @@ import (
 type Problem struct {
 	X        mat.Matrix   // n×d samples, one a row. A bias is a column of ones.
 	Y        mat.Matrix   // n×c targets (a *mat.VecDense is n×1). Logistic and hinge labels are -1 or +1.
-	Patches  []mat.Matrix // for convolutional architectures, in place of X: K matrices n×h, patch k of every sample.
+	Patches  []mat.Matrix // for convolutional architectures, in place of X: K matrices n×h, patch k of every sample; see Patching for images.
+	Patching Patching     // for convolutional architectures: how the images in X are cut into patches. The zero value: X is not images.
 	Arch     Arch         // the network; nil means ReLU{}.
-	Loss     Loss         // the zero value means Squared.
-	Beta     float64      // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
-	Patterns *Patterns    // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
-	Seed     uint64       // for sampled patterns; the same seed gives the same patterns.
-	Name     string       // for messages and files.
+
+	// OutputBias gives every output of the network a number of its own, which
+	// weight decay leaves alone (a column of ones in X is a bias of the hidden
+	// neurons, and is penalised).
+	OutputBias bool
+
+	Loss     Loss      // the zero value means Squared.
+	Beta     float64   // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
+	Patterns *Patterns // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
+	Seed     uint64    // for sampled patterns; the same seed gives the same patterns.
+	Name     string    // for messages and files.
+
+	cut *cutImages // the patches of X, once they were cut
 }
 
 // Arch is a network architecture: it lowers a Problem to a convex Program
@@ -77,6 +86,10 @@ type Program struct {
 	// that of the network problem: Decode rounds, and its network's objective is
 	// an upper bound. Scope is then that of the lower bound.
 	Relaxation bool
+
+	// Prefer names the solver to take when the settings name none and it can
+	// solve the program; "" leaves the usual order.
+	Prefer string
 
 	// Decode maps a point to a network of the same objective (no smaller, for a
 	// relaxation); nil when there is no network behind the program.
