@@ -19,7 +19,6 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"BatchNormReLU":      reflect.ValueOf((*convex.BatchNormReLU)(nil)),
 		"BetaMax":            reflect.ValueOf(convex.BetaMax),
 		"Block":              reflect.ValueOf((*convex.Block)(nil)),
-		"BlockSet":           reflect.ValueOf((*convex.BlockSet)(nil)),
 		"Bounded":            reflect.ValueOf(convex.Bounded),
 		"CNN":                reflect.ValueOf((*convex.CNN)(nil)),
 		"Certificate":        reflect.ValueOf((*convex.Certificate)(nil)),
