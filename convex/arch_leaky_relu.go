@@ -108,12 +108,10 @@ func (p *Patterns) withAllOff() *Patterns {
 			out := *p
 			out.bits = append(append([]uint64(nil), p.bits...), make([]uint64, p.words)...)
 			if p.Gates != nil {
-				_, d := p.Gates.Dims()
-				out.Gates = mat.NewDense(p.Len()+1, d, nil)
-				out.Gates.Copy(p.Gates)
-				for j := range d {
-					out.Gates.Set(p.Len(), j, -p.Gates.At(i, j))
-				}
+				var opposite mat.VecDense
+				opposite.ScaleVec(-1, p.Gates.ColView(i))
+				out.Gates = new(mat.Dense)
+				out.Gates.Augment(p.Gates, &opposite)
 			}
 			return &out
 		}

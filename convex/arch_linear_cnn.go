@@ -32,7 +32,7 @@ func (a LinearCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return nil, err
 	}
 	if t.X != nil {
-		return nil, fmt.Errorf("convex: architecture linear_cnn takes Patches, not X: K matrices n×h, patch k of every sample")
+		return nil, fmt.Errorf("convex: architecture linear_cnn takes Patches, not X: K matrices n×h, patch k of every sample, or images and Patching, which cuts them")
 	}
 	h, K, c := t.d, len(t.inputs), t.c
 	prog := &Program{

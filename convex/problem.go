@@ -26,8 +26,12 @@ func (p *Problem) check() (*checked, error) {
 	if t.arch == nil {
 		t.arch = ReLU{}
 	}
-	if len(p.Patches) > 0 {
-		for k, P := range p.Patches {
+	patches, err := p.patches()
+	if err != nil {
+		return nil, err
+	}
+	if len(patches) > 0 {
+		for k, P := range patches {
 			M, err := finiteMatrix(fmt.Sprintf("Patches[%d]", k), P)
 			if err != nil {
 				return nil, err
@@ -55,8 +59,11 @@ func (p *Problem) check() (*checked, error) {
 	yn, yc := Y.Dims()
 	if yn != t.n {
 		what := "X"
-		if t.X == nil {
+		switch {
+		case len(p.Patches) > 0:
 			what = "Patches[0]"
+		case t.X == nil:
+			_, t.d = p.X.Dims()
 		}
 		hint := ""
 		if yn == 1 && yc == t.n {
@@ -82,7 +89,10 @@ func (p *Problem) check() (*checked, error) {
 		return nil, fmt.Errorf("convex: the %s loss at a zero prediction is %g: the labels are too large for float64; scale Y", l.Name, v)
 	}
 	if p.Patterns != nil {
-		rows := t.n * max(1, len(p.Patches))
+		rows := t.n
+		if t.X == nil {
+			rows *= len(t.inputs)
+		}
 		none := p.Patterns.Len() == 0 && !p.Patterns.Complete // data of zeros have no pattern at all
 		if none || p.Patterns.Samples() != rows {
 			return nil, fmt.Errorf("convex: patterns are %d×%d but the data have %d rows: want P×%d, one pattern a row", p.Patterns.Len(), p.Patterns.Samples(), rows, rows)
@@ -158,9 +168,22 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 		return nil, err
 	}
 	p.Arch, p.Loss = t.arch, p.Loss.orDefault()
+	p.keepCut(t.inputs)
 	prog, err := t.arch.Lower(ctx, &p, s)
 	if err != nil {
 		return nil, err
+	}
+	if p.OutputBias {
+		prog = prog.withOutputBias()
+	}
+	if decode := prog.Decode; decode != nil && p.Patching.given() {
+		prog.Decode = func(x []float64) (*Network, error) {
+			net, err := decode(x)
+			if net != nil {
+				net.Patching = p.Patching
+			}
+			return net, err
+		}
 	}
 	if prog.Name == "" {
 		prog.Name = p.Name

@@ -23,7 +23,7 @@ import (
 const maxProblemFile = 256 << 20
 
 // commonFields are the fields every architecture takes.
-var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed"}
+var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed", "output_bias"}
 
 // archFields are the fields that only some architectures take; each says which
 // by fileOptions.
@@ -60,6 +60,24 @@ func (a GatedReLU) fromFile(raw map[string]json.RawMessage) (Arch, error) {
 }
 
 func (a GatedReLU) toFile() map[string]any {
+	if a.Penalty == "" {
+		return nil
+	}
+	return map[string]any{"penalty": a.Penalty}
+}
+
+func (ReLU) fileFields() []string { return []string{"penalty"} }
+
+func (a ReLU) fromFile(raw map[string]json.RawMessage) (Arch, error) {
+	if v, ok := raw["penalty"]; ok {
+		if err := json.Unmarshal(v, &a.Penalty); err != nil || a.Penalty != "per_output" {
+			return nil, fmt.Errorf(`field "penalty" is %s: architecture relu takes per_output only; leave it out for weight decay`, excerpt(v))
+		}
+	}
+	return a, nil
+}
+
+func (a ReLU) toFile() map[string]any {
 	if a.Penalty == "" {
 		return nil
 	}
@@ -131,6 +149,9 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 	str("loss", &loss)
 	num("beta", &p.Beta)
 	num("delta", &delta)
+	if v := raw["output_bias"]; v != nil && err == nil && json.Unmarshal(v, &p.OutputBias) != nil {
+		err = fmt.Errorf(`field "output_bias": want true or false, have %s`, excerpt(v))
+	}
 	if v := raw["seed"]; v != nil && err == nil && json.Unmarshal(v, &p.Seed) != nil {
 		err = fmt.Errorf(`field "seed": want a whole number from 0 to %d, have %s`, uint64(math.MaxUint64), excerpt(v))
 	}
@@ -235,6 +256,9 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 	if opt != nil {
 		takes = opt.fileFields()
 	}
+	if contains(takes, "patches") {
+		takes = append(append([]string(nil), takes...), patchingFields...)
+	}
 	for _, k := range archFields {
 		if raw[k] != nil && !contains(takes, k) {
 			return nil, fmt.Errorf("field %q is not for architecture %s", k, name)
@@ -248,11 +272,14 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 
 // readData fills in X or Patches, Y and Patterns, and checks them together.
 func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
-	rows := 0 // of the data, for patterns
+	rows, perSample := 0, 1 // of the data, for patterns
 	switch {
 	case raw["X"] != nil && raw["patches"] != nil:
 		return errors.New(`fields "X" and "patches" are both there: give one`)
 	case raw["patches"] != nil:
+		if _, err := patchingFromFile(raw); err != nil {
+			return err
+		}
 		a, err := readArray("patches", raw, dir, 3)
 		if err != nil {
 			return err
@@ -275,6 +302,17 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 		}
 		p.X = mat.NewDense(a.shape[0], a.shape[1], a.data)
 		rows = a.shape[0]
+		if p.Patching, err = patchingFromFile(raw); err != nil {
+			return err
+		}
+		if p.Patching.given() {
+			patches, err := p.patches()
+			if err != nil {
+				return fmt.Errorf(`fields "X" and "shape": %s`, strings.TrimPrefix(err.Error(), "convex: "))
+			}
+			p.keepCut(patches)
+			perSample = len(patches)
+		}
 	default:
 		return errors.New(`field "X" is missing`)
 	}
@@ -293,7 +331,7 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 	if _, err := p.Loss.orDefault().New(y.data); err != nil {
 		return fmt.Errorf(`field "Y": %s`, strings.TrimPrefix(err.Error(), "convex: "))
 	}
-	n := rows * max(1, len(p.Patches))
+	n := rows * max(perSample, len(p.Patches))
 	switch {
 	case raw["patterns"] != nil && raw["patterns_bits"] != nil:
 		return errors.New(`fields "patterns" and "patterns_bits" are both there: give one`)
@@ -484,6 +522,9 @@ func (p Problem) Save(path string) error {
 	if p.Seed != 0 {
 		fields["seed"] = p.Seed
 	}
+	if p.OutputBias {
+		fields["output_bias"] = true
+	}
 	if loss.Delta != 0 {
 		fields["delta"] = loss.Delta
 	}
@@ -507,9 +548,15 @@ func (p Problem) Save(path string) error {
 		fields[field] = rowsOf(M)
 		return nil
 	}
-	if t.X != nil {
+	switch {
+	case t.X != nil:
 		err = put("X", t.X, false)
-	} else {
+	case p.Patching.given():
+		for k, v := range p.Patching.toFile() {
+			fields[k] = v
+		}
+		err = put("X", mat.DenseCopyOf(p.X), false)
+	default:
 		var all [][][]float64
 		for _, P := range t.inputs {
 			all = append(all, rowsOf(P.(*mat.Dense)))

@@ -648,10 +648,10 @@ func (g *generator) patterns() *Patterns {
 	}
 	p := newPatterns(len(g.bits), g.m.n)
 	p.Source = "generated"
-	p.Gates = mat.NewDense(max(len(g.bits), 1), g.m.d, nil)
+	p.Gates = mat.NewDense(g.m.d, max(len(g.bits), 1), nil)
 	for i, b := range g.bits {
 		copy(p.bits[i*p.words:], b)
-		p.Gates.SetRow(i, g.gate[i])
+		p.Gates.SetCol(i, g.gate[i])
 	}
 	for j, nr := range g.net {
 		p.net = append(p.net, seed{at[j], nr.sign, nr.v})
