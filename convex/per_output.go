@@ -140,7 +140,8 @@ func (onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 	each.Use = nil
 	names := map[string]bool{}
 	for o, part := range prog.parts {
-		// A share of the tolerance: the gaps add up, relative to a larger sum.
+		// With every part within the tolerance of its own objective, their sum is
+		// within it of the whole one.
 		sol, err := solve(ctx, part, &each, s.record.start)
 		if err != nil {
 			return nil, fmt.Errorf("output %d: %w", o, err)
