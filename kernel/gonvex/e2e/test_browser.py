@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import nbformat
@@ -45,8 +46,17 @@ class Lab:
         return f"{self.url}/lab{path}?token={self.token}&reset"
 
     def kernels(self):
-        with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=30) as answer:
-            return json.load(answer)
+        deadline = time.monotonic() + START / 1000
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as e:
+                # The server fails on a kernel that it has listed but not yet started:
+                # "The 'last_activity' trait … expected a datetime, not the NoneType None".
+                if e.code != 500 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def shut_down(self, kernel):
         request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}?token={self.token}", method="DELETE")
