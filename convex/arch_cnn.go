@@ -92,18 +92,24 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		prog.Scope = Global
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: poolActivations(pool, K)}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
 }
 
+func (a CNN) run(net *Network) {
+	pool, _ := a.pool()
+	net.Activations = poolActivations(pool)
+}
+
 // poolActivations are the pooled outputs of the filters.
-func poolActivations(pool string, K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
+func poolActivations(pool string) func(*Network, []mat.Matrix) (*mat.Dense, error) {
 	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+		K := len(inputs)
+		if net.patches != 0 && net.patches != K || h != net.Inputs {
+			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", net.patches, net.Inputs, K, n, h)
 		}
 		A := mat.NewDense(n, net.Neurons(), nil)
 		out := A.RawMatrix().Data
@@ -149,7 +155,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		cp := *given
-		cp.Complete = false
+		cp.Complete, cp.cells = false, 0
 		return &cp, nil
 	}
 	n, h, _, _ := m.Dims()
@@ -204,7 +210,11 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		}
 	}
 	won.Source, won.Complete = cells.Source, cells.Complete
-	return won.Distinct(), nil
+	all := 0
+	if cells.Complete {
+		all = cells.Len()
+	}
+	return won.Distinct().ofData(rows, all), nil
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

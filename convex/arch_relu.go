@@ -63,7 +63,7 @@ func (ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, error
 		prog.AllPatterns = func(ctx context.Context, v []float64) float64 { return bound.polar(ctx, v, beta) }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "relu", Inputs: t.d, Outputs: 1, Activations: reluActivations}
+		net := newNetwork(ReLU{}, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
@@ -94,6 +94,8 @@ func (net *Network) fromBlocks(blocks []Block, x []float64, m *MaskedData) error
 	}
 	return nil
 }
+
+func (ReLU) run(net *Network) { net.Activations = reluActivations }
 
 func reluActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	n, _ := inputs[0].Dims()
