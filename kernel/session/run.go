@@ -96,6 +96,9 @@ func (s *Session) run(ctx context.Context, entry string) *CellError {
 			done = nil
 			stop(interrupted(ctx))
 		case <-tick.C:
+			if metric(metricStacks) > s.opt.MaxStack {
+				runtime.GC() // a dead goroutine's stack is no recursion
+			}
 			if b := metric(metricStacks); b > s.opt.MaxStack {
 				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
 			}
