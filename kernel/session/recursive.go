@@ -399,8 +399,8 @@ type (
 		fields  []abiField
 	}
 	abiField struct {
-		name, typ unsafe.Pointer
-		offset    uintptr
+		_, typ unsafe.Pointer
+		offset uintptr
 	}
 )
 
