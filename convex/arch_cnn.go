@@ -134,7 +134,7 @@ func flattenedFamily(p *Problem, t *checked) *rectified {
 			}
 			return -1
 		},
-		loss: t.loss, beta: p.Beta, seed: p.Seed,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
 			net := &Network{Arch: CNN{}.Name(), Inputs: t.d, Outputs: 1, Forward: flattened(K)}
 			net.fromColumns(u, w)

@@ -73,7 +73,7 @@ func vectorFamily(p *Problem, t *checked) *rectified {
 	return &rectified{
 		X: t.X, n: t.n, c: t.c, width: t.c,
 		at:   func(i, o int) int { return i*t.c + o },
-		loss: t.loss, beta: p.Beta, seed: p.Seed,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
 			net := &Network{Arch: ReLU{}.Name(), Inputs: t.d, Outputs: t.c, Activations: reluActivations}
 			net.fromColumns(u, w)

@@ -89,7 +89,7 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 		tied = false // the same networks
 	}
 	search := func(ctx context.Context) *columnSearch {
-		return m.neuronSearch(ctx, tied, t.loss, p.Beta, p.Seed, s)
+		return m.neuronSearch(ctx, tied, t.loss, p, s)
 	}
 	if tied && m.plane() != nil {
 		return m.columnProgram(ctx, search(ctx), s, func() [][]float64 { return m.randomNeurons(true, s.Samples, p.Seed) })
@@ -597,7 +597,9 @@ func (m *twoLevel) round(ctx context.Context, search *columnSearch, blocks []Blo
 	for j, w := range found.w {
 		a[j] = w[0]
 	}
-	return m.fromNeurons(found.u, a), nil
+	net := m.fromNeurons(found.u, a)
+	net.Bias = found.bias
+	return net, nil
 }
 
 func (ThreeLayerReLUCNN) fileFields() []string { return []string{"patches", "filters"} }

@@ -19,9 +19,9 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 	for o := range t.c {
 		one := *p
 		one.Arch, one.Y = ReLU{}, mat.NewDense(t.n, 1, mat.Col(nil, o, Y))
-		part, err := Lower(ctx, one, s)
+		part, err := one.Arch.Lower(ctx, &one, s)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		for g, b := range part.Blocks {
 			b.Offset += offset[o]
@@ -140,10 +140,10 @@ func (onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 	each.Use = nil
 	names := map[string]bool{}
 	for o, part := range prog.parts {
-		// A share of the tolerance: the gaps add up, relative to a larger sum.
+		// The gaps add up, relative to a larger sum.
 		sol, err := solve(ctx, part, &each, s.record.start)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		pt.X = append(pt.X, sol.Certificate.X...)
 		if len(sol.Certificate.Dual) == prog.Samples {
