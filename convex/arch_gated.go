@@ -79,7 +79,7 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		case t.c == 1:
 			err = net.fromBlocks(prog.Blocks, x, m)
 		case a.Penalty == "per_output":
-			net.fromColumns(prog.Blocks, x)
+			net.fromOutputs(prog.Blocks, x)
 		default:
 			err = net.fromSVD(prog.Blocks, x)
 		}
@@ -121,9 +121,9 @@ func gatedActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	return A, nil
 }
 
-// fromColumns makes a neuron of every column of every block, feeding only its
+// fromOutputs makes a neuron of every column of every block, feeding only its
 // own output.
-func (net *Network) fromColumns(blocks []Block, x []float64) {
+func (net *Network) fromOutputs(blocks []Block, x []float64) {
 	var hidden, output []float64
 	for g, b := range blocks {
 		z := b.Of(x)
@@ -266,41 +266,26 @@ func (t *gateTable) gatesOf(patterns []int) (*mat.Dense, error) {
 }
 
 // gateOf returns a vector g with 1[Xg > 0] equal to pattern p, nil if there is
-// none. The projection (g, t) of (0, 1) on the cone {(u, t): s_i x_i'u ≥ t} for
-// unit rows x_i and signs s_i has t > 0 exactly when the signs can be had
-// strictly, and then g has them.
+// none.
 func gateOf(X *mat.Dense, pat *Patterns, p int) []float64 {
-	n, d := X.Dims()
-	W := mat.NewDense(n, d+1, nil)
-	on := make([]uint64, (n+63)/64)
-	for i := 0; i < n; i++ {
-		row := W.RawRowView(i)
-		copy(row, X.RawRowView(i))
-		if !normalise(row[:d]) {
-			if pat.Bit(p, i) {
-				return nil
-			}
-			continue // a zero row constrains nothing
+	n, _ := X.Dims()
+	var rows [][]float64
+	for i := range n {
+		row := append([]float64(nil), X.RawRowView(i)...)
+		switch on := pat.Bit(p, i); {
+		case norm2(row) == 0 && on:
+			return nil
+		case norm2(row) == 0: // constrains nothing
+			continue
+		case !on:
+			scale(-1, row)
 		}
-		if !pat.Bit(p, i) {
-			scale(-1, row[:d])
-		}
-		row[d] = -1
+		rows = append(rows, row)
 	}
-	for i := range on {
-		on[i] = ^uint64(0)
-	}
-	e, v := make([]float64, d+1), make([]float64, d+1)
-	e[d] = 1
-	if _, err := newConeProjector(newConeData(W)).project(v, e, on, nil, 1e-12, 0); err != nil || !(v[d] > 1e-9) {
+	if len(rows) == 0 {
 		return nil
 	}
-	for i := 0; i < n; i++ {
-		if (dot(X.RawRowView(i), v[:d]) > 0) != pat.Bit(p, i) {
-			return nil
-		}
-	}
-	return v[:d]
+	return innerPoint(rows)
 }
 
 var errSVD = errors.New("the singular value decomposition did not converge")

@@ -16,6 +16,12 @@ func (s *Solution) rows() []row {
 	if s.Scope == Global {
 		scope = "over all networks of this architecture"
 	}
+	if s.Program != nil && s.Program.Relaxation {
+		scope = "the bound is of a relaxation; " + map[Scope]string{
+			Global:     "no network of this architecture is below it",
+			Restricted: "it holds for the sampled patterns only",
+		}[s.Scope]
+	}
 	rows := []row{
 		{"status", s.Status.String(), ""},
 		{"objective", number(s.Primal), "recomputed from the network"},
@@ -119,7 +125,7 @@ func (s Status) colour() string {
 	switch s {
 	case Optimal:
 		return "#2a7d2a"
-	case Almost, IterLimit, TimeLimit, Stopped:
+	case Almost, IterLimit, TimeLimit, Stopped, Bounded:
 		return "#b36b00"
 	}
 	return "#b3261e"

@@ -78,14 +78,29 @@ type Program struct {
 	// on the dual constraint of v over all of them: v times its reciprocal is
 	// dual feasible for the problem with every pattern. nil when there is none.
 	AllPatterns func(ctx context.Context, v []float64) float64
+	// Duals are vectors v to try with AllPatterns, beside those of the point;
+	// nothing is believed of them.
+	Duals [][]float64
+
+	// Relaxation says that the optimum of the program is only a lower bound on
+	// that of the network problem: Decode rounds, and its network's objective is
+	// an upper bound. Scope is then that of the lower bound.
+	Relaxation bool
 
 	// Prefer names the solver to take when the settings name none and it can
 	// solve the program; "" leaves the usual order.
 	Prefer string
 
-	// Decode maps a point to a network of the same objective; nil when there
-	// is no network behind the program.
+	// Decode maps a point to a network of the same objective (no smaller, for a
+	// relaxation); nil when there is no network behind the program.
 	Decode func(x []float64) (*Network, error)
+
+	// parts are programs of one output each that this one is the sum of; only to
+	// be used before anyone could have changed the program.
+	parts []*Program
+
+	// round is Decode with a context, for programs whose Decode searches.
+	round func(ctx context.Context, x []float64) (*Network, error)
 }
 
 // Block is one block of a program's variables: the Rows×Cols row-major matrix
@@ -218,9 +233,10 @@ const (
 	TimeLimit               // time limit or context deadline; the best point so far
 	Stopped                 // the context was cancelled; the best point so far
 	Numerical               // the solver made no more progress
+	Bounded                 // a relaxation was solved to the tolerance: the optimum is between its bound and the network's objective, which are further apart
 )
 
-var statusNames = [...]string{"unknown", "optimal", "almost", "iteration_limit", "time_limit", "stopped", "numerical"}
+var statusNames = [...]string{"unknown", "optimal", "almost", "iteration_limit", "time_limit", "stopped", "numerical", "bounded"}
 
 // String is the name in results, such as "optimal" or "iteration_limit".
 func (s Status) String() string {

@@ -188,11 +188,17 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 	if p.OutputBias {
 		prog = prog.withOutputBias()
 	}
-	if decode := prog.Decode; decode != nil && t.X == nil {
+	if decode := prog.Decode; decode != nil {
 		prog.Decode = func(x []float64) (*Network, error) {
 			net, err := decode(x)
-			if net != nil {
+			if net == nil {
+				return net, err
+			}
+			if t.X == nil {
 				net.Patching, net.patches = p.Patching, len(t.inputs)
+			}
+			if net.arch != nil && net.Arch == p.Arch.Name() {
+				net.arch = p.Arch // with its options
 			}
 			return net, err
 		}

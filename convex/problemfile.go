@@ -66,6 +66,24 @@ func (a GatedReLU) toFile() map[string]any {
 	return map[string]any{"penalty": a.Penalty}
 }
 
+func (ReLU) fileFields() []string { return []string{"penalty"} }
+
+func (a ReLU) fromFile(raw map[string]json.RawMessage) (Arch, error) {
+	if v, ok := raw["penalty"]; ok {
+		if err := json.Unmarshal(v, &a.Penalty); err != nil || a.Penalty != "per_output" {
+			return nil, fmt.Errorf(`field "penalty" is %s: architecture relu takes per_output only; leave it out for weight decay`, excerpt(v))
+		}
+	}
+	return a, nil
+}
+
+func (a ReLU) toFile() map[string]any {
+	if a.Penalty == "" {
+		return nil
+	}
+	return map[string]any{"penalty": a.Penalty}
+}
+
 // ReadProblem reads a problem file: one JSON object with the fields
 // architecture, loss, beta, X, Y and optionally name, patterns or
 // patterns_bits, seed, delta (of the huber loss) and those of the architecture.

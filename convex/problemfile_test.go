@@ -28,6 +28,8 @@ func TestSampleProblems(t *testing.T) {
 			var want struct {
 				Optimum   float64
 				Tolerance float64 `json:"relative_tolerance"`
+				// The optimum of a relaxation, where there is one.
+				Relaxation float64 `json:"frobenius_lower_bound"`
 			}
 			b, err := os.ReadFile(ef)
 			if err == nil {
@@ -50,6 +52,9 @@ func TestSampleProblems(t *testing.T) {
 			}
 			if sol.Lower > want.Optimum*(1+1e-11) {
 				t.Errorf("lower bound %.15g above the optimum %.15g", sol.Lower, want.Optimum)
+			}
+			if sol.Lower < want.Relaxation {
+				t.Errorf("lower bound %.12g below that of the relaxation, %.12g", sol.Lower, want.Relaxation)
 			}
 			if sol.Status != Optimal || sol.Infeasibility > 1e-10 {
 				t.Errorf("status %v, infeasibility %g", sol.Status, sol.Infeasibility)
@@ -136,7 +141,8 @@ func TestReadProblemErrors(t *testing.T) {
 		{with(`"Y": [1, -1, 1]`, `"Y": "long.npy"`), `damaged`},
 		{with(`"relu"`, `"transformer"`), `"architecture" is "transformer"`},
 		{with(`"relu"`, `3`), `"architecture": want a string`},
-		{with(`"beta"`, `"penalty": "nuclear", "beta"`), `"penalty" is not for architecture relu`},
+		{with(`"beta"`, `"penalty": "nuclear", "beta"`), `architecture relu takes per_output only`},
+		{with(`"beta"`, `"slope": 0.1, "beta"`), `"slope" is not for architecture relu`},
 		{with(`"relu"`, `"gated_relu", "penalty": "best"`), `"penalty" is "best"`},
 		{with(`"beta"`, `"loss": "cubed", "beta"`), `"loss" is "cubed"`},
 		{with(`"beta"`, `"delta": 2, "beta"`), `"delta"`},

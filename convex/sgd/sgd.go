@@ -106,6 +106,32 @@ func (r *Result) String() string {
 		r.Method, r.Step, r.Objective, r.Epochs, seconds, r.Status, r.Network.Neurons(), r.Seed)
 }
 
+// TraceEpochs, TraceSeconds and TraceObjective are the columns of Trace, to plot.
+func (r *Result) TraceEpochs() []float64 {
+	return r.column(func(p Point) float64 { return float64(p.Epoch) })
+}
+
+// TraceSeconds is the training time of every point of the trace.
+func (r *Result) TraceSeconds() []float64 {
+	return r.column(func(p Point) float64 { return p.Seconds })
+}
+
+// TraceObjective is the objective at every point of the trace.
+func (r *Result) TraceObjective() []float64 {
+	return r.column(func(p Point) float64 { return p.Objective })
+}
+
+func (r *Result) column(f func(Point) float64) []float64 {
+	if r == nil {
+		return nil
+	}
+	out := make([]float64, len(r.Trace))
+	for i, p := range r.Trace {
+		out[i] = f(p)
+	}
+	return out
+}
+
 // Patterns returns the activation patterns 1[Xu > 0] of the network's neurons on
 // X (n×d), to solve the convex program over them: as a problem's Patterns they
 // make its optimum no worse than this run, where sampled patterns may miss those

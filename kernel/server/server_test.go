@@ -100,6 +100,18 @@ func (f *fake) Execute(ctx context.Context, q worker.ExecuteRequest, out worker.
 	return r
 }
 
+// Comm knows one comm, "known", of the target "t".
+func (f *fake) Comm(_ context.Context, m display.CommMessage, out worker.Sink) worker.Reply {
+	if m.Action == display.CommOpen && m.Target != "t" || m.Action != display.CommOpen && m.ID != "known" {
+		return worker.Reply{Status: worker.Failed, Ename: worker.NoComm}
+	}
+	if m.Action == display.CommSend {
+		m.Metadata, m.Buffers = []byte(`{"version":"2.1.0"}`), append(m.Buffers, []byte{7})
+		out.Comm(m)
+	}
+	return worker.Reply{Status: worker.OK}
+}
+
 func (f *fake) Complete(_ context.Context, code string, cursor int) (worker.Completion, error) {
 	if code == "none" {
 		return worker.Completion{}, errors.New("no")

@@ -69,6 +69,12 @@ type Session struct {
 type Result struct {
 	Value    *display.Bundle // the last expression, nil if there is none to show
 	Warnings []string
+	// What who runs the cells again, after a crash, need not run or may forget.
+	Stateless bool // the cell cannot have changed anything
+	Reset     bool // the cell forgot all that there was
+	// What the front end is to do besides.
+	NextInput *string         // put this text in the place of the cell's
+	Page      *display.Bundle // show this aside, as documentation
 }
 
 // predeclared is what every cell has without declaring it.
@@ -198,6 +204,21 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 // execute compiles and runs a cell; the world it returns is the one in which
 // an error is to be explained.
 func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
+	entry, w, ce := s.compile(code, res)
+	if ce != nil {
+		return w, ce
+	}
+	ce = s.run(ctx, entry)
+	vals, _ := s.rt.take()
+	if ce == nil {
+		res.Value = s.rt.bundle(vals)
+	}
+	return w, ce
+}
+
+// compile makes what a cell declares the session's, and returns the function
+// to run.
+func (s *Session) compile(code string, res *Result) (entry string, w *world, ce *CellError) {
 	pc, err := parseCell(s.fset, fmt.Sprintf("cell%d", s.count), code)
 	if err != nil {
 		ce := &CellError{Kind: KindSyntax, Msg: err.Error(), Cell: s.count}
@@ -205,7 +226,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		if errors.As(err, &el) {
 			ce.Msg, ce.Line, ce.Col = el[0].Msg, el[0].Pos.Line, el[0].Pos.Column
 		}
-		return s.world.Load(), ce
+		return "", s.world.Load(), ce
 	}
 	t := s.newTx(s.count, pc)
 	err = t.compile()
@@ -215,7 +236,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		if !errors.As(err, &ce) {
 			ce = &CellError{Kind: KindInterpreter, Msg: err.Error()}
 		}
-		return t.w, ce
+		return "", t.w, ce
 	}
 	res.Warnings = t.warnings
 	for _, d := range t.w.decls {
@@ -224,12 +245,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		}
 	}
 	s.world.Store(t.w)
-	ce := s.run(ctx, t.entry)
-	vals, _ := s.rt.take()
-	if ce == nil {
-		res.Value = s.rt.bundle(vals)
-	}
-	return t.w, ce
+	return t.entry, t.w, nil
 }
 
 // namedPackage is the package that a cell means by a name it does not import:
