@@ -1,4 +1,4 @@
-// Package sgd trains two-layer ReLU and gated ReLU networks by stochastic
+// Package sgd trains ReLU, gated ReLU and convolutional networks by stochastic
 // gradient descent, with momentum or Adam, on the same non-convex objective
 // whose global optimum package convex finds. It is the baseline of the papers'
 // figures, meant to be a strong one: Tune looks for the best step size, Runs
@@ -248,8 +248,9 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs) or GatedReLU; a gated network's
-// gates are p.Patterns, or if nil those that convex.Lower chooses.
+// architecture ReLU (any number of outputs), GatedReLU, CNN or ThreeLayerReLUCNN,
+// with the decay of each; a gated network's gates are p.Patterns, or if nil those
+// that convex.Lower chooses.
 //
 // An error means that the run could not start. When ctx ends, or the run
 // diverges, the Result holds the best network so far and says so in Status.
@@ -356,15 +357,32 @@ epochs:
 
 // network returns a network with the given weights.
 func (m *model) network(theta []float64) *convex.Network {
-	k := m.neurons * m.d
+	of := *m
 	theta = append([]float64(nil), theta...)
-	return &convex.Network{
+	of.hidden, of.output, of.middle = m.layers(theta)
+	if m.conv != nil {
+		return m.conv.network(&of)
+	}
+	net := &convex.Network{
 		Arch:        m.arch,
-		Hidden:      mat.NewDense(m.neurons, m.d, theta[:k:k]),
-		Output:      mat.NewDense(m.neurons, m.c, theta[k:]),
+		Hidden:      mat.NewDense(m.neurons, m.d, of.hidden.Data),
+		Output:      mat.NewDense(m.neurons, m.c, of.output.Data),
 		Gates:       m.gates,
 		Inputs:      m.d,
 		Outputs:     m.c,
 		Activations: m.activations(),
 	}
+	if m.perOutput {
+		net.Decay = func(net *convex.Network) float64 {
+			h, o := net.Hidden.RawMatrix(), net.Output.RawMatrix()
+			s := perOutputDecay(o, nil, 0)
+			for j := range h.Rows {
+				for _, v := range h.Data[j*h.Stride : j*h.Stride+h.Cols] {
+					s += v * v
+				}
+			}
+			return s / 2
+		}
+	}
+	return net
 }

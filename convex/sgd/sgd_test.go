@@ -41,6 +41,7 @@ func problems(t testing.TB) map[string]convex.Problem {
 	}
 	bits := *gates
 	bits.Gates = nil
+	patches := []mat.Matrix{random(rnd, 13, 3), random(rnd, 13, 3), random(rnd, 13, 3)}
 	return map[string]convex.Problem{
 		"relu squared":             {X: X, Y: random(rnd, 13, 1), Beta: 0.3},
 		"relu squared 2 outputs":   {X: X, Y: random(rnd, 13, 2), Beta: 0.1},
@@ -48,6 +49,13 @@ func problems(t testing.TB) map[string]convex.Problem {
 		"gated squared":            {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.GatedReLU{}, Patterns: gates},
 		"gated squared 2 outputs":  {X: X, Y: random(rnd, 13, 2), Beta: 0.3, Arch: convex.GatedReLU{}, Patterns: gates},
 		"gated logistic from bits": {X: X, Y: signs(random(rnd, 13, 1)), Beta: 0.2, Loss: convex.Logistic, Arch: convex.GatedReLU{}, Patterns: &bits},
+		"relu per output":          {X: X, Y: random(rnd, 13, 2), Beta: 0.1, Arch: convex.ReLU{Penalty: "per_output"}},
+		"cnn sum":                  {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{}},
+		"cnn average logistic":     {Patches: patches, Y: signs(random(rnd, 13, 1)), Beta: 0.1, Arch: convex.CNN{Pool: "average"}, Loss: convex.Logistic},
+		"cnn max":                  {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{Pool: "max"}},
+		"cnn flatten":              {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{Pool: "flatten"}},
+		"three layers untied":      {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{}},
+		"three layers tied":        {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{Filters: "tied"}},
 		"gated enumerated":         {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.GatedReLU{}},
 	}
 }
