@@ -24,7 +24,10 @@ import (
 // defaults.
 type Options struct {
 	// Method is "sgd" (the default; "momentum" is the same with Momentum at
-	// 0.9 unless set) or "adam".
+	// 0.9 unless set), "adam", or "lbfgs", which takes the whole objective at
+	// once and finds a local optimum of a small problem to many digits, for
+	// every architecture of package convex (thresholds, which have no gradient,
+	// get random hidden layers with the best output layer).
 	Method string
 	// Momentum is the factor of the velocity v ← Momentum·v + gradient, in
 	// [0, 1); Nesterov steps along gradient + Momentum·v in place of v.
@@ -194,8 +197,12 @@ func (o *Options) resolve(n int) (Options, error) {
 		if t.Momentum != 0 || t.Nesterov {
 			return t, errors.New("sgd: Options.Momentum and Nesterov are for the methods sgd and momentum; adam has its own averages")
 		}
+	case "lbfgs":
+		if t.Momentum != 0 || t.Nesterov || t.Step != 0 || t.Batch != 0 || t.HalveEvery != 0 {
+			return t, errors.New("sgd: Options.Momentum, Nesterov, Step, Batch and HalveEvery are for the other methods: lbfgs takes all samples and finds its steps itself")
+		}
 	default:
-		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum or adam", t.Method)
+		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum, adam or lbfgs", t.Method)
 	}
 	switch t.Init {
 	case "":
@@ -257,6 +264,9 @@ func (o *Options) resolve(n int) (Options, error) {
 func Train(ctx context.Context, p convex.Problem, opts *Options) (*Result, error) {
 	if ctx == nil {
 		return nil, errors.New("sgd: Train: ctx is nil: want a context, such as context.Background()")
+	}
+	if opts != nil && opts.Method == "lbfgs" {
+		return trainLBFGS(ctx, p, opts)
 	}
 	m, err := newModel(ctx, p, opts)
 	if err != nil {
