@@ -122,6 +122,10 @@ func trainLBFGS(ctx context.Context, p convex.Problem, opts *Options) (*Result, 
 		r.Trace = append(r.Trace, Point{Epoch: r.Epochs, Seconds: time.Since(began).Seconds(), Objective: r.Objective})
 		x = append([]float64(nil), best...)
 	}
+	finish(ctx, best, at, grad)
+	if failed != nil {
+		return nil, failed
+	}
 	if err := ctx.Err(); err != nil {
 		r.Status = convex.Stopped
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -136,6 +140,31 @@ func trainLBFGS(ctx context.Context, p convex.Problem, opts *Options) (*Result, 
 		return nil, err
 	}
 	return r, nil
+}
+
+// finish goes on by Adam with steps that shrink, from 1e-2 to 1e-6, where a kink
+// stopped the line searches: at an optimum that is no kink it does nothing. at
+// evaluates, and keeps the best point in best.
+func finish(ctx context.Context, best []float64, at func([]float64) float64, grad []float64) {
+	x := clone(best)
+	value := at(x)
+	if g := norm(grad); g <= 1e-7*(1+math.Abs(value)) {
+		return
+	}
+	const steps = 4000
+	mean, square := make([]float64, len(x)), make([]float64, len(x))
+	for k := 1; k <= steps && ctx.Err() == nil; k++ {
+		step := math.Pow(10, -2-4*float64(k)/steps)
+		biasMean, biasSquare := 1-math.Pow(adamMean, float64(k)), 1-math.Pow(adamSquare, float64(k))
+		for i, g := range grad {
+			mean[i] = adamMean*mean[i] + (1-adamMean)*g
+			square[i] = adamSquare*square[i] + (1-adamSquare)*g*g
+			x[i] -= step * (mean[i] / biasMean) / (math.Sqrt(square[i]/biasSquare) + adamEpsilon)
+		}
+		if v := at(x); math.IsNaN(v) {
+			return
+		}
+	}
 }
 
 func equal(a, b []float64) bool {

@@ -29,7 +29,7 @@ func TestLBFGS(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			o := &Options{Method: "lbfgs", Neurons: 12, Seed: 1}
 			if p.Arch.Name() == "threshold" {
-				o.Neurons = 300 // random ones, of which the output layer takes its pick
+				o.Neurons = 2000 // random ones, of which the output layer takes its pick
 			}
 			if p.Arch.Name() == "gated_relu" {
 				o.Neurons = 0

@@ -425,7 +425,7 @@ func TestRefuses(t *testing.T) {
 		{change(relu, func(p *convex.Problem) { p.Loss = convex.Logistic }), nil, "labels must be -1 or +1"},
 		{change(relu, func(p *convex.Problem) { p.Patches = []mat.Matrix{p.X} }), nil, "Patches"},
 		{change(ps["gated squared 2 outputs"], func(p *convex.Problem) { p.Arch = convex.GatedReLU{Penalty: "frobenius"} }), nil, "frobenius"},
-		{relu, &Options{Method: "lbfgs"}, "want sgd, momentum or adam"},
+		{relu, &Options{Method: "newton"}, "want sgd, momentum, adam or lbfgs"},
 		{relu, &Options{Init: "zero"}, "want uniform or gaussian"},
 		{relu, &Options{Step: -1}, "Options.Step is -1"},
 		{relu, &Options{Step: math.NaN()}, "Options.Step is NaN"},
