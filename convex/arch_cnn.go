@@ -117,10 +117,18 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		prog.Scope = Global
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: poolActivations(pool, K)}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
+}
+
+func (a CNN) run(net *Network) {
+	if pool, _ := a.pool(); pool == "flatten" {
+		net.Forward = flattened
+	} else {
+		net.Activations = poolActivations(pool)
+	}
 }
 
 // flattenedFamily is the family of networks of Pool "flatten".
@@ -134,9 +142,9 @@ func flattenedFamily(p *Problem, t *checked) *rectified {
 			}
 			return -1
 		},
-		loss: t.loss, beta: p.Beta, seed: p.Seed,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
-			net := &Network{Arch: CNN{}.Name(), Inputs: t.d, Outputs: 1, Forward: flattened(K)}
+			net := newNetwork(CNN{Pool: "flatten"}, t.d, 1)
 			net.fromColumns(u, w)
 			return net
 		},
@@ -145,35 +153,34 @@ func flattenedFamily(p *Problem, t *checked) *rectified {
 
 // flattened is f = Σ_j Σ_k (X_k u_j)_+ w_jk of a network with an output weight
 // for each of K patches.
-func flattened(K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
-	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
-		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
-		}
-		out := mat.NewDense(n, 1, nil)
-		if net.Neurons() == 0 {
-			return out, nil
-		}
-		for k, X := range inputs {
-			A, err := reluActivations(net, []mat.Matrix{X})
-			if err != nil {
-				return nil, err
-			}
-			var f mat.Dense
-			f.Mul(A, net.Output.Slice(0, net.Neurons(), k, k+1))
-			out.Add(out, &f)
-		}
+func flattened(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	n, h := inputs[0].Dims()
+	out := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
 		return out, nil
 	}
+	if _, K := net.Output.Dims(); len(inputs) != K || h != net.Inputs {
+		return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+	}
+	for k, X := range inputs {
+		A, err := reluActivations(net, []mat.Matrix{X})
+		if err != nil {
+			return nil, err
+		}
+		var f mat.Dense
+		f.Mul(A, net.Output.Slice(0, net.Neurons(), k, k+1))
+		out.Add(out, &f)
+	}
+	return out, nil
 }
 
 // poolActivations are the pooled outputs of the filters.
-func poolActivations(pool string, K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
+func poolActivations(pool string) func(*Network, []mat.Matrix) (*mat.Dense, error) {
 	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+		K := len(inputs)
+		if net.patches != 0 && net.patches != K || h != net.Inputs {
+			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", net.patches, net.Inputs, K, n, h)
 		}
 		A := mat.NewDense(n, net.Neurons(), nil)
 		out := A.RawMatrix().Data
@@ -219,7 +226,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		cp := *given
-		cp.Complete = false
+		cp.Complete, cp.cells = false, 0
 		return &cp, nil
 	}
 	n, h, _, _ := m.Dims()
@@ -274,7 +281,11 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		}
 	}
 	won.Source, won.Complete = cells.Source, cells.Complete
-	return won.Distinct(), nil
+	all := 0
+	if cells.Complete {
+		all = cells.Len()
+	}
+	return won.Distinct().ofData(rows, all), nil
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

@@ -22,7 +22,8 @@ type columnSearch struct {
 	beta    float64
 	samples int
 	outputs int
-	width   int // length of w_j
+	width   int  // length of w_j
+	bias    bool // each output has a free number of its own
 
 	// column is Φ(u), samples·outputs × width, row-major.
 	column func(u []float64) []float64
@@ -42,6 +43,7 @@ type columnSearch struct {
 type columns struct {
 	u      [][]float64
 	w      [][]float64 // their weights
+	bias   []float64   // nil without
 	primal float64
 	lower  float64     // over all u; -Inf without a bound
 	duals  [][]float64 // v behind lower
@@ -64,7 +66,7 @@ func (c *columnSearch) lower(ctx context.Context, s *Settings, sample func() [][
 		}
 		u, duals = found.u, found.duals
 	}
-	prog := c.program(u)
+	prog := c.plain(u) // the caller adds the bias
 	prog.Name, prog.Duals = "", duals
 	return prog, u, nil
 }
@@ -78,7 +80,7 @@ func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rou
 		return nil, err
 	}
 	// Columns that converge to one another are more than an optimum needs.
-	prog := c.program(out.u)
+	prog := c.plain(out.u)
 	x := make([]float64, prog.Op.Cols)
 	for j, b := range prog.Blocks {
 		copy(b.Of(x), out.w[j])
@@ -114,6 +116,7 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			slope(v, v)
 			scale(-1, v)
 		}
+		v, _ = c.program(nil).orthogonalToFree(v)
 		u = c.price(ctx, v, nil)
 	}
 	s := &Settings{Tol: math.Min(math.Max(tol/10, 1e-11), 1e-7), NoPrune: true, Progress: func(Progress) {}}
@@ -138,6 +141,7 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			prog.Op.Apply(v, sol.Certificate.X)
 			slope(v, v)
 			scale(-1, v)
+			v, _ = prog.orthogonalToFree(v)
 			duals = append(duals, v)
 		}
 		if sol.Certificate.Primal >= out.primal-tol/10*math.Abs(out.primal) {
@@ -147,8 +151,12 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		}
 		if sol.Certificate.Primal < out.primal {
 			out.u, out.w, out.primal = u, nil, sol.Certificate.Primal
-			for _, b := range prog.Blocks {
-				out.w = append(out.w, append([]float64(nil), b.Of(sol.Certificate.X)...))
+			x := append([]float64(nil), sol.Certificate.X...)
+			for _, b := range prog.Blocks[:len(u)] {
+				out.w = append(out.w, b.Of(x))
+			}
+			if c.bias {
+				out.bias = x[len(u)*c.width:]
 			}
 		}
 		if c.bound != nil && c.loss.Conj != nil && (!c.rough || round == 0) {
@@ -170,7 +178,7 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		// Keep the columns in use, and add the best new ones.
 		v := duals[0]
 		var keep [][]float64
-		for i, b := range prog.Blocks {
+		for i, b := range prog.Blocks[:len(u)] {
 			if norm2(b.Of(sol.Certificate.X)) > 0 {
 				keep = append(keep, u[i])
 			}
@@ -242,16 +250,27 @@ func (c *columnSearch) polar(u, v []float64) float64 {
 	return norm2(g)
 }
 
-// program is the group lasso over columns u.
+// program is the group lasso over columns u, with the bias if there is one.
 func (c *columnSearch) program(u [][]float64) *Program {
+	prog := c.plain(u)
+	if c.bias {
+		prog = prog.withOutputBias()
+	}
+	return prog
+}
+
+func (c *columnSearch) plain(u [][]float64) *Program {
 	rows := c.samples * c.outputs
-	A := mat.NewDense(rows, len(u)*c.width, nil)
+	cols := max(1, len(u)) // a column of zeros stands for none
+	A := mat.NewDense(rows, cols*c.width, nil)
 	prog := &Program{
 		Name: "columns", Samples: c.samples, Outputs: c.outputs,
 		Loss: c.loss, Penalty: GroupL1(c.beta),
 	}
-	for j, x := range u {
-		A.Slice(0, rows, j*c.width, (j+1)*c.width).(*mat.Dense).Copy(mat.NewDense(rows, c.width, c.column(x)))
+	for j := range cols {
+		if j < len(u) {
+			A.Slice(0, rows, j*c.width, (j+1)*c.width).(*mat.Dense).Copy(mat.NewDense(rows, c.width, c.column(u[j])))
+		}
 		prog.Blocks = append(prog.Blocks, Block{Offset: j * c.width, Rows: c.width, Cols: 1, Weight: 1})
 	}
 	prog.Op = DenseOp(A)

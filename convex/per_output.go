@@ -19,9 +19,9 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 	for o := range t.c {
 		one := *p
 		one.Arch, one.Y = ReLU{}, mat.NewDense(t.n, 1, mat.Col(nil, o, Y))
-		part, err := Lower(ctx, one, s)
+		part, err := one.Arch.Lower(ctx, &one, s)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		for g, b := range part.Blocks {
 			b.Offset += offset[o]
@@ -83,7 +83,7 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 		}
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "relu", Inputs: t.d, Outputs: t.c, Activations: reluActivations, Decay: perOutputDecay}
+		net := newNetwork(ReLU{Penalty: "per_output"}, t.d, t.c)
 		var hidden, output []float64
 		for o, part := range parts {
 			one, err := part.Decode(x[offset[o]:offset[o+1]])
@@ -144,7 +144,7 @@ func (onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		// within it of the whole one.
 		sol, err := solve(ctx, part, &each, s.record.start)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		pt.X = append(pt.X, sol.Certificate.X...)
 		if len(sol.Certificate.Dual) == prog.Samples {

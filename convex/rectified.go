@@ -29,6 +29,7 @@ type rectified struct {
 	at     func(r, q int) int
 	loss   Fn
 	beta   float64
+	bias   bool // a free number an output
 	seed   uint64
 	decode func(u, w [][]float64) *Network // unit u and their weights
 
@@ -120,7 +121,9 @@ func (f *rectified) relaxation(ctx context.Context, all *Patterns, s *Settings) 
 		if err != nil {
 			return nil, err
 		}
-		return f.decode(found.u, found.w), nil
+		net := f.decode(found.u, found.w)
+		net.Bias = found.bias
+		return net, nil
 	}
 	prog.Decode = func(x []float64) (*Network, error) { return prog.round(context.Background(), x) }
 	return prog, nil
@@ -208,7 +211,7 @@ func (f *rectified) column(u []float64) []float64 {
 func (f *rectified) search(ctx context.Context, s *Settings) *columnSearch {
 	rng := rand.New(rand.NewPCG(f.seed, 0x726563))
 	c := &columnSearch{
-		loss: f.loss, beta: f.beta, samples: f.n, outputs: f.c, width: f.width,
+		loss: f.loss, beta: f.beta, samples: f.n, outputs: f.c, width: f.width, bias: f.bias,
 		column: f.column, bound: f.bound, mon: NewMonitor(ctx, "neurons", s),
 	}
 	if f.fan != nil {
@@ -217,6 +220,9 @@ func (f *rectified) search(ctx context.Context, s *Settings) *columnSearch {
 			var u [][]float64
 			for _, p := range localPeaks(ps) {
 				u = append(u, inPlane(f.basis, p.angle))
+			}
+			if len(u) == 0 { // the data are zero
+				u = append(u, inPlane(f.basis, 0))
 			}
 			return u
 		}

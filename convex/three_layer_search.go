@@ -15,17 +15,17 @@ import (
 // such neurons has one output weight a of each and penalty beta |a|.
 
 // neuronSearch searches for neurons; filters is 1 when they are tied, else K.
-func (m *twoLevel) neuronSearch(ctx context.Context, tied bool, loss Fn, beta float64, seed uint64, s *Settings) *columnSearch {
+func (m *twoLevel) neuronSearch(ctx context.Context, tied bool, loss Fn, p *Problem, s *Settings) *columnSearch {
 	c := &columnSearch{
-		loss: loss, beta: beta, samples: m.n, outputs: 1, width: 1,
+		loss: loss, beta: p.Beta, samples: m.n, outputs: 1, width: 1, bias: p.OutputBias,
 		column: m.neuronColumn, mon: NewMonitor(ctx, "neurons", s),
 	}
 	if t := m.plane(); tied && t != nil {
 		c.price = func(_ context.Context, v []float64, _ [][]float64) [][]float64 { return t.price(v) }
-		c.bound = func(ctx context.Context, v []float64) float64 { return t.bound(ctx, v, beta, s.Tol/20) }
+		c.bound = func(ctx context.Context, v []float64) float64 { return t.bound(ctx, v, p.Beta, s.Tol/20) }
 		return c
 	}
-	rng := rand.New(rand.NewPCG(seed, 0x74687265))
+	rng := rand.New(rand.NewPCG(p.Seed, 0x74687265))
 	c.rough = true
 	c.price = func(ctx context.Context, v []float64, from [][]float64) [][]float64 {
 		return m.climb(ctx, v, from, tied, rng)

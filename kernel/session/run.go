@@ -112,6 +112,9 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			done = nil
 			stop(interrupted(ctx))
 		case <-tick.C:
+			if metric(metricStacks) > s.opt.MaxStack {
+				runtime.GC() // a dead goroutine's stack is no recursion
+			}
 			if b := metric(metricStacks); b > s.opt.MaxStack {
 				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
 			}
