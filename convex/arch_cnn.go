@@ -126,14 +126,12 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 // flattenedFamily is the family of networks of Pool "flatten".
 func flattenedFamily(p *Problem, t *checked) *rectified {
 	K := len(t.inputs)
+	ties := make([][]tie, K*t.n)
+	for r := range ties {
+		ties[r] = []tie{{r % t.n, r / t.n}}
+	}
 	return &rectified{
-		X: stackRows(t.inputs), n: t.n, c: 1, width: K,
-		at: func(r, k int) int {
-			if r/t.n == k {
-				return r % t.n
-			}
-			return -1
-		},
+		X: stackRows(t.inputs), n: t.n, c: 1, width: K, ties: ties,
 		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
 			net := &Network{Arch: CNN{}.Name(), Inputs: t.d, Outputs: 1, Forward: flattened(K)}
