@@ -115,6 +115,17 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 	}
 	if m.Patterns.Complete {
 		prog.Scope = Global
+	} else if pool != "max" {
+		// v'Σ_k (X_k u)_+ is v, repeated for every patch, times (M u)_+.
+		bound := &reluBound{X: m.X}
+		beta, s := p.Beta, m.scale()
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 {
+			all := make([]float64, 0, K*len(v))
+			for range K {
+				all = append(all, v...)
+			}
+			return bound.polar(ctx, all, beta/s)
+		}
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
 		net := newNetwork(a, t.d, 1)
@@ -134,14 +145,12 @@ func (a CNN) run(net *Network) {
 // flattenedFamily is the family of networks of Pool "flatten".
 func flattenedFamily(p *Problem, t *checked) *rectified {
 	K := len(t.inputs)
+	ties := make([][]tie, K*t.n)
+	for r := range ties {
+		ties[r] = []tie{{r % t.n, r / t.n}}
+	}
 	return &rectified{
-		X: stackRows(t.inputs), n: t.n, c: 1, width: K,
-		at: func(r, k int) int {
-			if r/t.n == k {
-				return r % t.n
-			}
-			return -1
-		},
+		X: stackRows(t.inputs), n: t.n, c: 1, width: K, ties: ties,
 		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
 			net := newNetwork(CNN{Pool: "flatten"}, t.d, 1)

@@ -70,9 +70,14 @@ func (a ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, err
 
 // vectorFamily is the family of networks with several outputs.
 func vectorFamily(p *Problem, t *checked) *rectified {
+	ties := make([][]tie, t.n)
+	for i := range ties {
+		for o := range t.c {
+			ties[i] = append(ties[i], tie{i*t.c + o, o})
+		}
+	}
 	return &rectified{
-		X: t.X, n: t.n, c: t.c, width: t.c,
-		at:   func(i, o int) int { return i*t.c + o },
+		X: t.X, n: t.n, c: t.c, width: t.c, ties: ties,
 		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
 			net := newNetwork(ReLU{}, t.d, t.c)

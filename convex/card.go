@@ -16,6 +16,9 @@ func (s *Solution) rows() []row {
 	if s.Scope == Global {
 		scope = "over all networks of this architecture"
 	}
+	if s.Scope == Restricted && s.Program != nil && s.Program.Patterns == nil {
+		scope = "optimal over the neurons of the program only; nothing is said about others"
+	}
 	if s.Program != nil && s.Program.Relaxation {
 		scope = "the bound is of a relaxation; " + map[Scope]string{
 			Global:     "no network of this architecture is below it",

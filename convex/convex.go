@@ -95,9 +95,9 @@ type Program struct {
 	// relaxation); nil when there is no network behind the program.
 	Decode func(x []float64) (*Network, error)
 
-	// parts are programs of one output each that this one is the sum of; only to
-	// be used before anyone could have changed the program.
-	parts []*Program
+	// solver is what Solve takes when the settings name none; it may know more
+	// than the parts say, since nobody can have changed them.
+	solver Solver
 
 	// round is Decode with a context, for programs whose Decode searches.
 	round func(ctx context.Context, x []float64) (*Network, error)

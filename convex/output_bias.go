@@ -35,7 +35,7 @@ func (base *Program) withOutputBias() *Program {
 	if cones := prog.Cones; cones != nil {
 		prog.Cones = cones.before(blocks)
 	}
-	prog.parts = nil // have none
+	prog.solver = nil
 	decode := prog.Decode
 	if decode == nil || prog.round != nil { // a search finds its own bias
 		return prog

@@ -13,6 +13,7 @@ import (
 func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*Program, error) {
 	prog := &Program{Samples: t.n, Outputs: t.c, Loss: t.loss, Penalty: GroupL1(p.Beta), Scope: Global}
 	Y := mat.NewDense(t.n, t.c, t.y)
+	var parts []*Program
 	var of []int  // part of every block
 	var own []int // its index there
 	offset := []int{0}
@@ -32,9 +33,9 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 		if part.Scope != Global {
 			prog.Scope = Restricted
 		}
-		prog.parts = append(prog.parts, part)
+		parts = append(parts, part)
 	}
-	parts := prog.parts
+	prog.solver = onePart{parts}
 	if first := parts[0].Patterns; prog.Scope == Global || p.Patterns != nil {
 		prog.Patterns = first // the same for all
 	}
@@ -120,26 +121,20 @@ func perOutputDecay(net *Network) float64 {
 }
 
 // onePart solves the parts of a program one after the other, each with the
-// solver that suits it. Only Solve uses it, on a program that nobody can have
-// changed since it was lowered.
-type onePart struct{}
+// solver that suits it.
+type onePart struct{ parts []*Program }
 
 func (onePart) Name() string { return "one by one" }
 
-func (onePart) Uses(prog *Program) error {
-	if prog.parts == nil {
-		return fmt.Errorf("needs parts, and program %q is of one piece", prog.Name)
-	}
-	return nil
-}
+func (onePart) Uses(*Program) error { return nil }
 
-func (onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+func (p onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
 	c := prog.Outputs
 	pt := &Point{Dual: make([]float64, prog.Op.Rows), Status: Optimal}
 	each := *s
 	each.Use = nil
 	names := map[string]bool{}
-	for o, part := range prog.parts {
+	for o, part := range p.parts {
 		// With every part within the tolerance of its own objective, their sum is
 		// within it of the whole one.
 		sol, err := solve(ctx, part, &each, s.record.start)

@@ -26,8 +26,8 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if err != nil {
 		return nil, err
 	}
-	if prog.parts != nil && s.Use == nil && s.Solver == "" {
-		s.Use = onePart{}
+	if s.Use == nil && s.Solver == "" {
+		s.Use = prog.solver
 	}
 	sol, err := solve(ctx, prog, s, start)
 	if err != nil || sol.Scope == Global || p.Patterns != nil {
