@@ -116,6 +116,8 @@ func Run(ctx context.Context, connectionFile string, o *Options) error {
 	interrupts, ends := make(chan os.Signal, 4), make(chan os.Signal, 4)
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGHUP)
+	// A log that nobody reads any more is a failed write, and not the end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	defer signal.Stop(interrupts)
 	defer signal.Stop(ends)
 
