@@ -24,9 +24,11 @@ START = 90_000  # ms for JupyterLab to come up, cold caches on a loaded machine
 expect.set_options(timeout=START)
 RUN = 600  # s for a notebook to run
 
-# The settings a test needs: every cell drawn, not only those in view; no news popup.
+# The settings a test needs: every cell drawn, not only those in view; no news popup, no
+# question for a better name when a notebook is saved.
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": {"renameUntitledFileOnSave": False},
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 
@@ -305,7 +307,7 @@ def test_slider(page, cells):
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     expect(area).to_contain_text("slope is 5")
-    assert area.locator("svg, img").count() == 1
+    expect(area.locator("svg, img")).to_have_count(1)
     page.screenshot(path=SCREENSHOTS / "slider.png")
     cells.run("s.Get()")
     cells.shows("5")
@@ -314,7 +316,7 @@ def test_slider(page, cells):
     expect(page.locator(".widget-readout").first).to_have_text("9")
     # A page that is loaded anew finds the slider again, and it still works.
     page.keyboard.press("Control+s")
-    page.wait_for_timeout(1000)
+    expect(page.locator(".lm-TabBar-tab.jp-mod-dirty")).to_have_count(0)
     page.reload()
     expect(page.locator(".widget-readout").first).to_have_text("9")
     page.screenshot(path=SCREENSHOTS / "slider_reloaded.png")
