@@ -168,9 +168,12 @@ func New(conn Connection, o *Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	name := "kernel"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	name := os.Getenv("USER") // the user database may be slow to ask
+	if name == "" {
+		name = "kernel"
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
 	}
 	var err error
 	if s.codec, err = wire.NewCodec(conn.Key, conn.SignatureScheme, wire.NewID(), name); err != nil {
