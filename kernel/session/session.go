@@ -191,7 +191,9 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code = normalise(code)
-	s.count++
+	if s.count++; s.count == maxCells {
+		s.count = 1
+	}
 	s.sources.Store(s.count, code)
 	if s.label > 0 {
 		s.numbers.Store(s.count, s.label)
