@@ -10,8 +10,14 @@ import (
 )
 
 // lineMul joins a cell's number and a line in one number: positions in
-// emitted code are cell*lineMul + line.
-const lineMul = 100000
+// emitted code are cell*lineMul + line. Go's scanner takes line numbers up to
+// 1<<30, so cells are counted up to maxCells, and then from 1 again.
+const (
+	lineMul  = 1 << 14
+	maxCells = 1<<30/lineMul - 1
+)
+
+func position(cell, line int) int { return cell*lineMul + min(line, lineMul-1) }
 
 // at marks the position of a statement in emitted code, and, for a statement
 // that can panic, records it at run time: yaegi's own panics name only the
@@ -21,9 +27,9 @@ func (em *emitter) at(p token.Pos, risky bool) string {
 	if l == 0 {
 		return ""
 	}
-	s := fmt.Sprintf("/*line _.go:%d:%d*/", c*lineMul+l, col)
+	s := fmt.Sprintf("/*line _.go:%d:%d*/", position(c, l), col)
 	if risky {
-		s += fmt.Sprintf("R_line = %d; ", c*lineMul+l)
+		s += fmt.Sprintf("R_line = %d; ", position(c, l))
 	}
 	return s
 }
@@ -722,7 +728,7 @@ func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
 func (em *emitter) goStmt(x *ast.GoStmt) string {
 	pre, call := em.callParts(x.Call)
 	c, l, _ := em.t.s.position(x.Pos())
-	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, c*lineMul+l, call)
+	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, position(c, l), call)
 }
 
 // deferStmt registers a call with the function's own frame: yaegi's defer

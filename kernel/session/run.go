@@ -55,6 +55,9 @@ func (s *Session) run(ctx context.Context, entry string) *CellError {
 // watch runs f and watches it: the context, the stack, the heap, panics on
 // foreign goroutines.
 func (s *Session) watch(ctx context.Context, f func()) *CellError {
+	if metric(metricStacks) > s.opt.MaxStack/2 {
+		runtime.GC() // stacks of a cell before this one that are not in use any more
+	}
 	s.rt.take()
 	s.m.trace.take()
 	*s.m.line = 0
