@@ -123,6 +123,12 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 			pt.Solver = solver.Name()
 		}
 	}
+	return certified(ctx, prog, pt, s, start)
+}
+
+// certified makes a Solution of a point: its certificate, the decoded network
+// and the status that the certificate proves.
+func certified(ctx context.Context, prog *Program, pt *Point, s *Settings, start time.Time) (*Solution, error) {
 	cert, err := Certify(ctx, prog, pt)
 	if err != nil {
 		return nil, err

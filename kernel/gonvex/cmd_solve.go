@@ -37,7 +37,8 @@ gap. The exit code is 0 when there is a result, 130 when it was interrupted, and
 the problem could not be run.`,
 		Example: `  gonvex solve problem.json
   gonvex solve problem.json --beta 0.01 --json
-  gonvex solve problem.json --time-limit 30s -o network.json`,
+  gonvex solve problem.json --time-limit 30s -o network.json
+  gonvex solve problem.json --save solution.json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if cmd.Flags().Changed("beta") && (!(o.beta > 0) || math.IsInf(o.beta, 1)) {
@@ -52,6 +53,7 @@ the problem could not be run.`,
 	f.Float64Var(&o.settings.Tol, "tol", 1e-6, "relative gap to stop at")
 	f.DurationVar(&o.settings.TimeLimit, "time-limit", 0, "stop after this long, such as 30s or 5m")
 	f.StringVar(&o.settings.Solver, "solver", "", "one of "+strings.Join(convex.Solvers(), ", ")+" (default: the best that fits)")
+	f.StringVar(&o.save, "save", "", "write the solution to `FILE`, for gonvex certify")
 	f.StringVarP(&o.network, "output", "o", "", "write the network's weights to `FILE` as JSON")
 	return cmd
 }
@@ -60,6 +62,7 @@ type solveOptions struct {
 	json     bool
 	beta     float64
 	network  string
+	save     string
 	settings convex.Settings
 }
 
@@ -96,6 +99,11 @@ func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.W
 	}
 	if o.network != "" {
 		if err := writeNetwork(o.network, solution.Network); err != nil {
+			return err
+		}
+	}
+	if o.save != "" {
+		if err := solution.Save(o.save); err != nil {
 			return err
 		}
 	}
