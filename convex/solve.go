@@ -106,6 +106,9 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
+	if err := prog.checkMemory(s); err != nil {
+		return nil, err
+	}
 	pt := &Point{X: []float64{}, Status: Optimal}
 	if prog.Op.Cols > 0 {
 		solver, err := chooseSolver(prog, s)

@@ -131,6 +131,7 @@ type solveResult struct {
 	Iterations    int      `json:"iterations"`
 	Solver        string   `json:"solver"`
 	Backend       string   `json:"backend"`
+	Memory        int64    `json:"memory_bytes,omitempty"` // estimated for the solve, beyond the data
 }
 
 func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
@@ -138,7 +139,7 @@ func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
 		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
 		Status: s.Status.String(), Scope: s.Scope.String(), Neurons: s.Network.Neurons(), Seconds: s.Elapsed.Seconds(),
 		Name: p.Name, Architecture: convex.ReLU{}.Name(), Loss: convex.Squared.Name, Beta: p.Beta,
-		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend,
+		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend, Memory: s.Program.Memory(nil),
 	}
 	if p.Arch != nil {
 		r.Architecture = p.Arch.Name()
@@ -182,6 +183,9 @@ func (r solveResult) writeText(w io.Writer) error {
 	fmt.Fprintf(t, "infeasibility\t%s\n", number(r.Infeasibility, "%.1e"))
 	fmt.Fprintf(t, "status\t%s\n", r.Status)
 	fmt.Fprintf(t, "scope\t%s\n", r.Scope)
+	if r.Memory > 0 {
+		fmt.Fprintf(t, "memory\tabout %.3g MiB\n", float64(r.Memory)/(1<<20))
+	}
 	fmt.Fprintf(t, "time\t%.3g s, %d iterations of %s\n", r.Seconds, r.Iterations, r.Solver)
 	return t.Flush()
 }
