@@ -38,7 +38,8 @@ the problem could not be run.`,
 		Example: `  gonvex solve problem.json
   gonvex solve problem.json --beta 0.01 --json
   gonvex solve problem.json --time-limit 30s -o network.json
-  gonvex solve problem.json --save-network network.npz`,
+  gonvex solve problem.json --save-network network.npz
+  gonvex solve problem.json --save-solution solution.json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if cmd.Flags().Changed("beta") && (!(o.beta > 0) || math.IsInf(o.beta, 1)) {
@@ -53,17 +54,19 @@ the problem could not be run.`,
 	f.Float64Var(&o.settings.Tol, "tol", 1e-6, "relative gap to stop at")
 	f.DurationVar(&o.settings.TimeLimit, "time-limit", 0, "stop after this long, such as 30s or 5m")
 	f.StringVar(&o.settings.Solver, "solver", "", "one of "+strings.Join(convex.Solvers(), ", ")+" (default: the best that fits)")
-	f.StringVar(&o.saved, "save-network", "", "write the network to `FILE`.npz, for convex.LoadNetwork and numpy.load")
+	f.StringVar(&o.saveNetwork, "save-network", "", "write the network to `FILE`.npz, for convex.LoadNetwork and numpy.load")
+	f.StringVar(&o.saveSolution, "save-solution", "", "write the solution to `FILE`, for gonvex certify")
 	f.StringVarP(&o.network, "output", "o", "", "write the network's weights to `FILE` as JSON")
 	return cmd
 }
 
 type solveOptions struct {
-	json     bool
-	beta     float64
-	network  string
-	saved    string
-	settings convex.Settings
+	json         bool
+	beta         float64
+	network      string
+	saveNetwork  string
+	saveSolution string
+	settings     convex.Settings
 }
 
 func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
@@ -97,13 +100,18 @@ func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	if o.saved != "" {
-		if err := solution.Network.Save(o.saved); err != nil {
-			return fmt.Errorf("--save-network %s: %w", o.saved, err)
+	if o.saveNetwork != "" {
+		if err := solution.Network.Save(o.saveNetwork); err != nil {
+			return fmt.Errorf("--save-network %s: %w", o.saveNetwork, err)
 		}
 	}
 	if o.network != "" {
 		if err := writeNetwork(o.network, solution.Network); err != nil {
+			return err
+		}
+	}
+	if o.saveSolution != "" {
+		if err := solution.Save(o.saveSolution); err != nil {
 			return err
 		}
 	}
@@ -137,6 +145,7 @@ type solveResult struct {
 	Iterations    int      `json:"iterations"`
 	Solver        string   `json:"solver"`
 	Backend       string   `json:"backend"`
+	Memory        int64    `json:"memory_bytes,omitempty"` // estimated for the solve, beyond the data
 }
 
 func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
@@ -144,7 +153,7 @@ func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
 		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
 		Status: s.Status.String(), Scope: s.Scope.String(), Neurons: s.Network.Neurons(), Seconds: s.Elapsed.Seconds(),
 		Name: p.Name, Architecture: convex.ReLU{}.Name(), Loss: convex.Squared.Name, Beta: p.Beta,
-		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend,
+		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend, Memory: s.Program.Memory(nil),
 	}
 	c := s.Program.Counts()
 	r.NeuronBound, r.Patterns, r.Cells, r.Rank = c.Neurons, c.Patterns, c.Cells, c.Rank
@@ -200,6 +209,9 @@ func (r solveResult) writeText(w io.Writer) error {
 	fmt.Fprintf(t, "infeasibility\t%s\n", number(r.Infeasibility, "%.1e"))
 	fmt.Fprintf(t, "status\t%s\n", r.Status)
 	fmt.Fprintf(t, "scope\t%s\n", r.Scope)
+	if r.Memory > 0 {
+		fmt.Fprintf(t, "memory\tabout %.3g MiB\n", float64(r.Memory)/(1<<20))
+	}
 	fmt.Fprintf(t, "time\t%.3g s, %d iterations of %s\n", r.Seconds, r.Iterations, r.Solver)
 	return t.Flush()
 }

@@ -11,6 +11,7 @@ func commands() []*cobra.Command {
 		newExec(),
 		newSolve(),
 		newTable(),
+		newCertify(),
 		newDoctor(),
 		newVersion(),
 	}
