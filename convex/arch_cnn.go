@@ -115,28 +115,45 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 	}
 	if m.Patterns.Complete {
 		prog.Scope = Global
+	} else if pool != "max" {
+		// v'Σ_k (X_k u)_+ is v, repeated for every patch, times (M u)_+.
+		bound := &reluBound{X: m.X}
+		beta, s := p.Beta, m.scale()
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 {
+			all := make([]float64, 0, K*len(v))
+			for range K {
+				all = append(all, v...)
+			}
+			return bound.polar(ctx, all, beta/s)
+		}
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: poolActivations(pool, K)}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
 }
 
+func (a CNN) run(net *Network) {
+	if pool, _ := a.pool(); pool == "flatten" {
+		net.Forward = flattened
+	} else {
+		net.Activations = poolActivations(pool)
+	}
+}
+
 // flattenedFamily is the family of networks of Pool "flatten".
 func flattenedFamily(p *Problem, t *checked) *rectified {
 	K := len(t.inputs)
+	ties := make([][]tie, K*t.n)
+	for r := range ties {
+		ties[r] = []tie{{r % t.n, r / t.n}}
+	}
 	return &rectified{
-		X: stackRows(t.inputs), n: t.n, c: 1, width: K,
-		at: func(r, k int) int {
-			if r/t.n == k {
-				return r % t.n
-			}
-			return -1
-		},
-		loss: t.loss, beta: p.Beta, seed: p.Seed,
+		X: stackRows(t.inputs), n: t.n, c: 1, width: K, ties: ties,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
-			net := &Network{Arch: CNN{}.Name(), Inputs: t.d, Outputs: 1, Forward: flattened(K)}
+			net := newNetwork(CNN{Pool: "flatten"}, t.d, 1)
 			net.fromColumns(u, w)
 			return net
 		},
@@ -145,35 +162,34 @@ func flattenedFamily(p *Problem, t *checked) *rectified {
 
 // flattened is f = Σ_j Σ_k (X_k u_j)_+ w_jk of a network with an output weight
 // for each of K patches.
-func flattened(K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
-	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
-		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
-		}
-		out := mat.NewDense(n, 1, nil)
-		if net.Neurons() == 0 {
-			return out, nil
-		}
-		for k, X := range inputs {
-			A, err := reluActivations(net, []mat.Matrix{X})
-			if err != nil {
-				return nil, err
-			}
-			var f mat.Dense
-			f.Mul(A, net.Output.Slice(0, net.Neurons(), k, k+1))
-			out.Add(out, &f)
-		}
+func flattened(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	n, h := inputs[0].Dims()
+	out := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
 		return out, nil
 	}
+	if _, K := net.Output.Dims(); len(inputs) != K || h != net.Inputs {
+		return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+	}
+	for k, X := range inputs {
+		A, err := reluActivations(net, []mat.Matrix{X})
+		if err != nil {
+			return nil, err
+		}
+		var f mat.Dense
+		f.Mul(A, net.Output.Slice(0, net.Neurons(), k, k+1))
+		out.Add(out, &f)
+	}
+	return out, nil
 }
 
 // poolActivations are the pooled outputs of the filters.
-func poolActivations(pool string, K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
+func poolActivations(pool string) func(*Network, []mat.Matrix) (*mat.Dense, error) {
 	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+		K := len(inputs)
+		if net.patches != 0 && net.patches != K || h != net.Inputs {
+			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", net.patches, net.Inputs, K, n, h)
 		}
 		A := mat.NewDense(n, net.Neurons(), nil)
 		out := A.RawMatrix().Data
@@ -219,7 +235,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		cp := *given
-		cp.Complete = false
+		cp.Complete, cp.cells = false, 0
 		return &cp, nil
 	}
 	n, h, _, _ := m.Dims()
@@ -274,7 +290,11 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		}
 	}
 	won.Source, won.Complete = cells.Source, cells.Complete
-	return won.Distinct(), nil
+	all := 0
+	if cells.Complete {
+		all = cells.Len()
+	}
+	return won.Distinct().ofData(rows, all), nil
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

@@ -72,7 +72,8 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	}
 	gates := &gateTable{X: t.X, patterns: pat}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "gated_relu", Inputs: t.d, Outputs: t.c, Activations: gates.activations}
+		net := newNetwork(a, t.d, t.c)
+		net.Activations, net.findGates = gates.activations, gates.gatesOf
 		var err error
 		switch {
 		case t.c == 1:
@@ -81,9 +82,6 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 			net.fromOutputs(prog.Blocks, x)
 		default:
 			err = net.fromSVD(prog.Blocks, x)
-			if a.Penalty == "frobenius" {
-				net.Decay = frobeniusDecay
-			}
 		}
 		if err != nil {
 			return nil, err
@@ -97,6 +95,30 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return net, nil
 	}
 	return prog, nil
+}
+
+func (a GatedReLU) run(net *Network) {
+	net.Activations = gatedActivations
+	if a.Penalty == "frobenius" {
+		net.Decay = frobeniusDecay
+	}
+}
+
+// gatedActivations are those by the gate vectors.
+func gatedActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	if net.Gates == nil {
+		return nil, errors.New("convex: the network has no gate vectors: give the patterns with GatePatterns, or set Gates")
+	}
+	n, _ := inputs[0].Dims()
+	A, S := mat.NewDense(n, net.Neurons(), nil), mat.NewDense(n, net.Neurons(), nil)
+	A.Mul(inputs[0], net.Hidden.T())
+	S.Mul(inputs[0], net.Gates.T())
+	for i, v := range S.RawMatrix().Data {
+		if !(v > 0) {
+			A.RawMatrix().Data[i] = 0
+		}
+	}
+	return A, nil
 }
 
 // fromOutputs makes a neuron of every column of every block, feeding only its
@@ -197,9 +219,9 @@ type gateTable struct {
 func (t *gateTable) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	X := inputs[0]
 	n, _ := X.Dims()
-	A := mat.NewDense(n, net.Neurons(), nil)
-	A.Mul(X, net.Hidden.T())
 	if tn, _ := t.X.Dims(); n == tn && (X == mat.Matrix(t.X) || mat.Equal(X, t.X)) {
+		A := mat.NewDense(n, net.Neurons(), nil)
+		A.Mul(X, net.Hidden.T())
 		for i := 0; i < n; i++ {
 			for j, v := range A.RawRowView(i) {
 				if v != 0 && !t.patterns.Bit(net.gate[j], i) {
@@ -209,24 +231,16 @@ func (t *gateTable) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, 
 		}
 		return A, nil
 	}
-	G := net.Gates
-	if G == nil {
-		var err error
-		if G, err = t.gatesOf(net.gate); err != nil {
+	if net.Gates == nil {
+		G, err := t.gatesOf(net.gate)
+		if err != nil {
 			return nil, err
 		}
+		with := *net
+		with.Gates = G
+		net = &with
 	}
-	S := mat.NewDense(n, net.Neurons(), nil)
-	S.Mul(X, G.T())
-	for i := 0; i < n; i++ {
-		a := A.RawRowView(i)
-		for j, v := range S.RawRowView(i) {
-			if !(v > 0) {
-				a[j] = 0
-			}
-		}
-	}
-	return A, nil
+	return gatedActivations(net, inputs)
 }
 
 func (t *gateTable) gatesOf(patterns []int) (*mat.Dense, error) {

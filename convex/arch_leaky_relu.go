@@ -63,11 +63,13 @@ func (a LeakyReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		prog.Scope = Global
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: a.activations}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
 }
+
+func (a LeakyReLU) run(net *Network) { net.Activations = a.activations }
 
 func (a LeakyReLU) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	n, _ := inputs[0].Dims()

@@ -80,7 +80,7 @@ func (a Polynomial) Lower(ctx context.Context, p *Problem, s *Settings) (*Progra
 		prog.Prefer = Interior{}.Name() // splitting converges slowly for losses with kinks
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: a.activations, Decay: outputDecay, unitHidden: true}
+		net := newNetwork(a, t.d, 1)
 		var hidden, output []float64
 		for g, b := range prog.Blocks {
 			if norm2(b.Of(x)) == 0 {
@@ -149,6 +149,10 @@ func (a Polynomial) op(X *mat.Dense) Op {
 			}
 		},
 	}
+}
+
+func (a Polynomial) run(net *Network) {
+	net.Activations, net.Decay, net.unitHidden = a.activations, outputDecay, true
 }
 
 func (a Polynomial) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {

@@ -70,12 +70,17 @@ func (a ReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, err
 
 // vectorFamily is the family of networks with several outputs.
 func vectorFamily(p *Problem, t *checked) *rectified {
+	ties := make([][]tie, t.n)
+	for i := range ties {
+		for o := range t.c {
+			ties[i] = append(ties[i], tie{i*t.c + o, o})
+		}
+	}
 	return &rectified{
-		X: t.X, n: t.n, c: t.c, width: t.c,
-		at:   func(i, o int) int { return i*t.c + o },
-		loss: t.loss, beta: p.Beta, seed: p.Seed,
+		X: t.X, n: t.n, c: t.c, width: t.c, ties: ties,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
 		decode: func(u, w [][]float64) *Network {
-			net := &Network{Arch: ReLU{}.Name(), Inputs: t.d, Outputs: t.c, Activations: reluActivations}
+			net := newNetwork(ReLU{}, t.d, t.c)
 			net.fromColumns(u, w)
 			return net
 		},
@@ -109,7 +114,7 @@ func lowerReLU(ctx context.Context, p *Problem, t *checked, s *Settings) (*Progr
 		prog.AllPatterns = func(ctx context.Context, v []float64) float64 { return bound.polar(ctx, v, beta) }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "relu", Inputs: t.d, Outputs: 1, Activations: reluActivations}
+		net := newNetwork(ReLU{}, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
@@ -139,6 +144,13 @@ func (net *Network) fromBlocks(blocks []Block, x []float64, m *MaskedData) error
 		net.Hidden, net.Output = mat.NewDense(k, net.Inputs, hidden), mat.NewDense(k, 1, output)
 	}
 	return nil
+}
+
+func (a ReLU) run(net *Network) {
+	net.Activations = reluActivations
+	if a.Penalty == "per_output" {
+		net.Decay = perOutputDecay
+	}
 }
 
 // fromColumns makes a neuron of every unit vector u_j with output weights w_j that

@@ -89,7 +89,7 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 		tied = false // the same networks
 	}
 	search := func(ctx context.Context) *columnSearch {
-		return m.neuronSearch(ctx, tied, t.loss, p.Beta, p.Seed, s)
+		return m.neuronSearch(ctx, tied, t.loss, p, s)
 	}
 	if tied && m.plane() != nil {
 		return m.columnProgram(ctx, search(ctx), s, func() [][]float64 { return m.randomNeurons(true, s.Samples, p.Seed) })
@@ -458,7 +458,7 @@ func (m *twoLevel) cone(g int) *mat.Dense {
 // network is one of unit filters (m rows of h or h·K numbers), middle weights
 // of length one, and outputs a: the size of a is shared between the two.
 func (m *twoLevel) network(filters, middle [][]float64, a []float64) *Network {
-	net := &Network{Arch: ThreeLayerReLUCNN{}.Name(), Inputs: m.h, Outputs: 1, Forward: m.forward, Decay: middleDecay}
+	net := newNetwork(ThreeLayerReLUCNN{}, m.h, 1)
 	k := len(a)
 	if k == 0 {
 		return net
@@ -506,13 +506,21 @@ func (m *twoLevel) decode(blocks []Block, x []float64) (*Network, error) {
 	return m.network(filters, middle, a), nil
 }
 
-// forward is Σ_j (Σ_k (X_k u_jk)_+ w_1jk)_+ w_2j.
-func (m *twoLevel) forward(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+func (ThreeLayerReLUCNN) run(net *Network) { net.Forward, net.Decay = forwardThreeLayer, middleDecay }
+
+// forwardThreeLayer is Σ_j (Σ_k (X_k u_jk)_+ w_1jk)_+ w_2j.
+func forwardThreeLayer(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	n, h := inputs[0].Dims()
-	if len(inputs) != m.K || h != m.h {
-		return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", m.K, m.h, len(inputs), n, h)
-	}
 	f := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
+		return f, nil
+	}
+	if net.Extra["w1"] == nil {
+		return nil, errors.New(`convex: a three_layer_relu_cnn network needs "w1" in Extra`)
+	}
+	if _, K := net.Extra["w1"].Dims(); len(inputs) != K || h != net.Inputs {
+		return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+	}
 	for j := range net.Neurons() {
 		u, w := net.Hidden.RawRowView(j), net.Extra["w1"].RawRowView(j)
 		for i, t := range middleUnits(inputs, u, w) {
@@ -597,7 +605,9 @@ func (m *twoLevel) round(ctx context.Context, search *columnSearch, blocks []Blo
 	for j, w := range found.w {
 		a[j] = w[0]
 	}
-	return m.fromNeurons(found.u, a), nil
+	net := m.fromNeurons(found.u, a)
+	net.Bias = found.bias
+	return net, nil
 }
 
 func (ThreeLayerReLUCNN) fileFields() []string { return []string{"patches", "filters"} }

@@ -3,10 +3,12 @@ package convex
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/optimize"
 )
 
 // columnSearch trains a network whose neurons are a continuum,
@@ -22,17 +24,24 @@ type columnSearch struct {
 	beta    float64
 	samples int
 	outputs int
-	width   int // length of w_j
+	width   int  // length of w_j
+	bias    bool // each output has a free number of its own
 
-	// column is Φ(u), samples·outputs × width, row-major.
+	// column is Φ(u), samples·outputs × width, row-major. u is made of parts of
+	// length one each.
 	column func(u []float64) []float64
+	parts  []int // their lengths
+	// slope adds to g the gradient of v'Φ(u)w by u; nil when the search has no
+	// need to move neurons.
+	slope func(u, w, v, g []float64)
 	// price returns local maximisers u of |Φ(u)'v|₂, at least one; it may start
 	// from those in use.
 	price func(ctx context.Context, v []float64, from [][]float64) [][]float64
 	// bound is an upper bound on the maximum; nil when there is none.
 	bound func(ctx context.Context, v []float64) float64
 	// rough says that price searches, and bound is too weak to stop at: the
-	// search then has a time limit.
+	// search then has a time limit, and moves the neurons it has downhill, all at
+	// once, between rounds.
 	rough bool
 
 	mon *Monitor
@@ -42,6 +51,7 @@ type columnSearch struct {
 type columns struct {
 	u      [][]float64
 	w      [][]float64 // their weights
+	bias   []float64   // nil without
 	primal float64
 	lower  float64     // over all u; -Inf without a bound
 	duals  [][]float64 // v behind lower
@@ -50,6 +60,10 @@ type columns struct {
 // maxRounds is the number of rounds of a search; each adds all local maximisers
 // found.
 const maxRounds = 100
+
+// roughColumns is the most columns that a round of a rough search adds: it has
+// many rounds, and their solves take longer than it does.
+const roughColumns = 40
 
 // lower is the program over the columns of a search, or over those that sample
 // returns when s asks for samples.
@@ -64,8 +78,11 @@ func (c *columnSearch) lower(ctx context.Context, s *Settings, sample func() [][
 		}
 		u, duals = found.u, found.duals
 	}
-	prog := c.program(u)
+	prog := c.plain(u) // the caller adds the bias
 	prog.Name, prog.Duals = "", duals
+	if (Interior{}).Uses(prog) == nil {
+		prog.solver = Interior{} // as in the search
+	}
 	return prog, u, nil
 }
 
@@ -78,7 +95,7 @@ func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rou
 		return nil, err
 	}
 	// Columns that converge to one another are more than an optimum needs.
-	prog := c.program(out.u)
+	prog := c.plain(out.u)
 	x := make([]float64, prog.Op.Cols)
 	for j, b := range prog.Blocks {
 		copy(b.Of(x), out.w[j])
@@ -114,11 +131,22 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			slope(v, v)
 			scale(-1, v)
 		}
+		v, _ = c.program(nil).orthogonalToFree(v)
 		u = c.price(ctx, v, nil)
 	}
 	s := &Settings{Tol: math.Min(math.Max(tol/10, 1e-11), 1e-7), NoPrune: true, Progress: func(Progress) {}}
+	most := 2*rows + 10 // columns added a round
+	outer := ctx
+	if c.rough {
+		s.Tol, most = math.Max(s.Tol, 1e-5), roughColumns
+	}
 	stalled := 0
 	for round := 0; ; round++ {
+		if c.rough && round == 1 { // the first solve is never cut short
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(outer, deadline)
+			defer cancel()
+		}
 		prog := c.program(u)
 		s.Use = nil
 		if (Interior{}).Uses(prog) == nil {
@@ -138,17 +166,26 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			prog.Op.Apply(v, sol.Certificate.X)
 			slope(v, v)
 			scale(-1, v)
+			v, _ = prog.orthogonalToFree(v)
 			duals = append(duals, v)
 		}
-		if sol.Certificate.Primal >= out.primal-tol/10*math.Abs(out.primal) {
+		least := tol / 10
+		if c.rough {
+			least = math.Max(least, 1e-5)
+		}
+		if sol.Certificate.Primal >= out.primal-least*math.Abs(out.primal) {
 			stalled++
 		} else {
 			stalled = 0
 		}
 		if sol.Certificate.Primal < out.primal {
 			out.u, out.w, out.primal = u, nil, sol.Certificate.Primal
-			for _, b := range prog.Blocks {
-				out.w = append(out.w, append([]float64(nil), b.Of(sol.Certificate.X)...))
+			x := append([]float64(nil), sol.Certificate.X...)
+			for _, b := range prog.Blocks[:len(u)] {
+				out.w = append(out.w, b.Of(x))
+			}
+			if c.bias {
+				out.bias = x[len(u)*c.width:]
 			}
 		}
 		if c.bound != nil && c.loss.Conj != nil && (!c.rough || round == 0) {
@@ -163,16 +200,23 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			}
 		}
 		c.mon.Report(Progress{Iter: round, Primal: out.primal, Lower: out.lower, Active: prog.ActiveBlocks(sol.Certificate.X)})
-		late := c.rough && time.Now().After(deadline)
-		if len(duals) == 0 || ctx.Err() != nil || late || round+1 >= rounds || stalled > 2 || relativeGap(out.primal, out.lower) <= tol {
+		if len(duals) == 0 || ctx.Err() != nil || round+1 >= rounds || stalled > 2 || relativeGap(out.primal, out.lower) <= tol {
 			return out, nil
 		}
 		// Keep the columns in use, and add the best new ones.
 		v := duals[0]
-		var keep [][]float64
-		for i, b := range prog.Blocks {
-			if norm2(b.Of(sol.Certificate.X)) > 0 {
-				keep = append(keep, u[i])
+		var keep, weights [][]float64
+		for i, b := range prog.Blocks[:len(u)] {
+			if w := b.Of(sol.Certificate.X); norm2(w) > 0 {
+				keep, weights = append(keep, u[i]), append(weights, w)
+			}
+		}
+		if c.rough && len(keep) > 0 {
+			moved := c.descend(ctx, keep, weights, sol.Certificate.X[len(u)*c.width:])
+			for _, w := range moved {
+				if !near(keep, w) {
+					keep = append(keep, w)
+				}
 			}
 		}
 		found := c.price(ctx, v, keep)
@@ -180,35 +224,50 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		sortByDescending(found, value)
 		used := len(keep)
 		for _, w := range found {
-			if len(keep) < used+2*rows+10 && value(w) > c.beta*(1+1e-12) && !near(keep, w) {
+			if len(keep) < used+most && value(w) > c.beta*(1+1e-12) && !near(keep, w) {
 				keep = append(keep, w)
 			}
 		}
-		if len(keep) == used {
+		if len(keep) == 0 || len(keep) == used && !c.rough {
 			return out, nil
 		}
 		u = keep
 	}
 }
 
-// uphill climbs a function of points that project brings back to its domain
-// from x, in place, by gradient steps whose length adapts; value sets g, unless
-// nil, to the gradient.
-func uphill(x []float64, value func(x, g []float64) float64, project func(x []float64)) float64 {
-	g, trial, next := make([]float64, len(x)), make([]float64, len(x)), make([]float64, len(x))
-	project(x)
-	best := value(x, g)
+// unit brings every part of u to length one.
+func (c *columnSearch) unit(u []float64) {
+	for _, k := range c.parts {
+		normalise(u[:k])
+		u = u[k:]
+	}
+}
+
+// across removes from g its components along the parts of u.
+func (c *columnSearch) across(g, u []float64) {
+	for _, k := range c.parts {
+		axpy(-dot(g[:k], u[:k]), u[:k], g[:k])
+		g, u = g[k:], u[k:]
+	}
+}
+
+// uphill climbs |Φ(u)'v|₂, which value returns with its gradient g (unless nil),
+// from u, in place, by gradient steps whose length adapts.
+func (c *columnSearch) uphill(u []float64, value func(u, g []float64) float64) float64 {
+	g, trial, next := make([]float64, len(u)), make([]float64, len(u)), make([]float64, len(u))
+	c.unit(u)
+	best := value(u, g)
 	for it, step := 0, 1.0; it < 80 && step > 1e-4; it++ {
 		size := norm2(g)
 		if size == 0 {
 			break
 		}
-		copy(trial, x)
+		copy(trial, u)
 		axpy(step/size, g, trial)
-		project(trial)
+		c.unit(trial)
 		if v := value(trial, next); v > best*(1+1e-12) {
 			best = v
-			copy(x, trial)
+			copy(u, trial)
 			copy(g, next)
 			step = math.Min(2*step, 1)
 		} else {
@@ -216,6 +275,111 @@ func uphill(x []float64, value func(x, g []float64) float64, project func(x []fl
 		}
 	}
 	return best
+}
+
+// descentSteps is the number of steps of a descent.
+const descentSteps = 200
+
+// descend lowers the objective of the network of neurons u with weights w and
+// biases by the quasi-Newton method in all of them, and returns where the
+// neurons went.
+func (c *columnSearch) descend(ctx context.Context, u, w [][]float64, bias []float64) [][]float64 {
+	slope := c.loss.anyGrad()
+	if slope == nil {
+		return nil
+	}
+	d, rows := len(u[0]), c.samples*c.outputs
+	var start []float64
+	for j := range u {
+		start = append(append(start, u[j]...), w[j]...)
+	}
+	size := d + c.width
+	start = append(start, bias...)
+	f, v := make([]float64, rows), make([]float64, rows)
+	columns := make([][]float64, len(u))
+	units := make([][]float64, len(u))
+	var last []float64 // where columns, f and penalty are of
+	penalty := 0.0
+	predict := func(x []float64) {
+		if slices.Equal(x, last) {
+			return
+		}
+		last = append(last[:0], x...)
+		penalty = 0
+		parallel(len(u), 1, func(lo, hi int) {
+			for j := lo; j < hi; j++ {
+				units[j] = append([]float64(nil), x[j*size:j*size+d]...)
+				c.unit(units[j])
+				columns[j] = c.column(units[j])
+			}
+		})
+		clear(f)
+		for j := range u {
+			w := x[j*size+d : (j+1)*size]
+			penalty += norm2(w)
+			for i := range f {
+				f[i] += dot(w, columns[j][i*c.width:(i+1)*c.width])
+			}
+		}
+		for o, b := range x[len(u)*size:] {
+			for i := o; i < rows; i += c.outputs {
+				f[i] += b
+			}
+		}
+	}
+	r, err := optimize.Minimize(optimize.Problem{
+		Func: func(x []float64) float64 {
+			predict(x)
+			return c.loss.Value(f) + c.beta*penalty
+		},
+		Grad: func(g, x []float64) {
+			predict(x)
+			slope(v, f)
+			clear(g)
+			parallel(len(u), 1, func(lo, hi int) {
+				for j := lo; j < hi; j++ {
+					gu, gw := g[j*size:j*size+d], g[j*size+d:(j+1)*size]
+					w := x[j*size+d : (j+1)*size]
+					c.slope(units[j], w, v, gu)
+					// By u through its unit parts.
+					c.across(gu, units[j])
+					at := 0
+					for _, k := range c.parts {
+						if s := norm2(x[j*size+at : j*size+at+k]); s > 0 {
+							scale(1/s, gu[at:at+k])
+						}
+						at += k
+					}
+					for i, t := range v {
+						axpy(t, columns[j][i*c.width:(i+1)*c.width], gw)
+					}
+					if s := norm2(w); s > 0 {
+						axpy(c.beta/s, w, gw)
+					}
+				}
+			})
+			for o := range x[len(u)*size:] {
+				for i := o; i < rows; i += c.outputs {
+					g[len(u)*size+o] += v[i]
+				}
+			}
+		},
+		Status: func() (optimize.Status, error) {
+			if ctx.Err() != nil {
+				return optimize.RuntimeLimit, nil
+			}
+			return optimize.NotTerminated, nil
+		},
+	}, start, &optimize.Settings{MajorIterations: descentSteps, GradientThreshold: 1e-12}, &optimize.LBFGS{})
+	if r == nil || err != nil && len(r.X) != len(start) { // a line search that fails at a kink is no failure
+		return nil
+	}
+	out := make([][]float64, len(u))
+	for j := range out {
+		out[j] = append([]float64(nil), r.X[j*size:j*size+d]...)
+		c.unit(out[j])
+	}
+	return out
 }
 
 // near says whether w is one of u, to rounding.
@@ -242,16 +406,27 @@ func (c *columnSearch) polar(u, v []float64) float64 {
 	return norm2(g)
 }
 
-// program is the group lasso over columns u.
+// program is the group lasso over columns u, with the bias if there is one.
 func (c *columnSearch) program(u [][]float64) *Program {
+	prog := c.plain(u)
+	if c.bias {
+		prog = prog.withOutputBias()
+	}
+	return prog
+}
+
+func (c *columnSearch) plain(u [][]float64) *Program {
 	rows := c.samples * c.outputs
-	A := mat.NewDense(rows, len(u)*c.width, nil)
+	cols := max(1, len(u)) // a column of zeros stands for none
+	A := mat.NewDense(rows, cols*c.width, nil)
 	prog := &Program{
 		Name: "columns", Samples: c.samples, Outputs: c.outputs,
 		Loss: c.loss, Penalty: GroupL1(c.beta),
 	}
-	for j, x := range u {
-		A.Slice(0, rows, j*c.width, (j+1)*c.width).(*mat.Dense).Copy(mat.NewDense(rows, c.width, c.column(x)))
+	for j := range cols {
+		if j < len(u) {
+			A.Slice(0, rows, j*c.width, (j+1)*c.width).(*mat.Dense).Copy(mat.NewDense(rows, c.width, c.column(u[j])))
+		}
 		prog.Blocks = append(prog.Blocks, Block{Offset: j * c.width, Rows: c.width, Cols: 1, Weight: 1})
 	}
 	prog.Op = DenseOp(A)

@@ -95,9 +95,9 @@ type Program struct {
 	// relaxation); nil when there is no network behind the program.
 	Decode func(x []float64) (*Network, error)
 
-	// parts are programs of one output each that this one is the sum of; only to
-	// be used before anyone could have changed the program.
-	parts []*Program
+	// solver is what Solve takes when the settings name none; it may know more
+	// than the parts say, since nobody can have changed them.
+	solver Solver
 
 	// round is Decode with a context, for programs whose Decode searches.
 	round func(ctx context.Context, x []float64) (*Network, error)
@@ -129,6 +129,7 @@ type Settings struct {
 	Progress    func(Progress) // called at most about ten times a second; nil: DefaultProgress
 	MaxPatterns int            // solve over all activation patterns when there are at most this many; default 50000
 	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
+	MaxMemory   int64          // bytes a solve may take (Program.Memory); 0: what the machine has free
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 
 	record *record // of the whole run, over its stages
@@ -171,6 +172,8 @@ func (s *Settings) validate() error {
 		return fmt.Errorf("convex: Settings.TimeLimit is %v: want a positive duration, or 0 for none", s.TimeLimit)
 	case s.MaxPatterns < 0:
 		return fmt.Errorf("convex: Settings.MaxPatterns is %d: want a positive number, or 0 for %d", s.MaxPatterns, defaultMaxPatterns)
+	case s.MaxMemory < 0:
+		return fmt.Errorf("convex: Settings.MaxMemory is %d: want bytes, or 0 for what the machine has free", s.MaxMemory)
 	case s.Samples < 0:
 		return fmt.Errorf("convex: Settings.Samples is %d: want a positive number, or 0 for the default", s.Samples)
 	}

@@ -35,7 +35,7 @@ func TestFan(t *testing.T) {
 			t.Fatal("rank above 2")
 		}
 		ps, bound := newFan(plane).peaks(C.RawMatrix().Data, width)
-		f := &rectified{X: X, n: n, c: width, width: width, at: func(r, q int) int { return r*width + q }}
+		f := vectorFamily(&Problem{}, &checked{X: X, n: n, c: width})
 		value := func(angle float64) float64 {
 			u := inPlane(basis, angle)
 			s := make([]float64, width)
@@ -164,8 +164,8 @@ func TestRelaxation(t *testing.T) {
 		}
 		// Local search finds the maximum too.
 		best := 0.0
-		hill := &rectifiedHill{f: f, C: f.coefficients(v), z: make([]float64, len(rows)), theta: make([]float64, len(rows)), w: make([]float64, f.width)}
-		for _, u := range f.climb(context.Background(), v, [][]float64{inPlane(basis, ps[0].angle)}, rand.New(rand.NewPCG(1, 1))) {
+		hill := &rectifiedHill{f: f, v: v, z: make([]float64, len(rows)), theta: make([]float64, len(rows)), w: make([]float64, f.width)}
+		for _, u := range f.climb(context.Background(), f.search(context.Background(), s), v, [][]float64{inPlane(basis, ps[0].angle)}, rand.New(rand.NewPCG(1, 1))) {
 			best = math.Max(best, hill.value(u, nil))
 		}
 		if math.Abs(best-M) > 1e-9*M {

@@ -111,10 +111,42 @@ func parallel(n, grain int, f func(lo, hi int)) {
 	wg.Wait()
 }
 
+// patternSet is a list of patterns that several products share: what the
+// lookup kernel needs of them is computed once.
+type patternSet struct {
+	bits       [][]uint64
+	rows, cols []uint32
+}
+
+func (p *patternSet) rowWords(n int) []uint32 {
+	if p.rows == nil {
+		p.rows = rowWords(p.bits, n)
+	}
+	return p.rows
+}
+
+func (p *patternSet) columnWords(n int) []uint32 {
+	if p.cols == nil {
+		p.cols = columnWords(p.bits, n)
+	}
+	return p.cols
+}
+
 // adjoint sets row p of g (len(pats)×d) to X'(D_p r).
 func (m *maskedData) adjoint(g, r []float64, pats [][]uint64) {
+	m.adjointSet(g, r, &patternSet{bits: pats})
+}
+
+// forward sets f to the sum of D_p X v_p over the patterns, v_p being row p of
+// v (len(pats)×d).
+func (m *maskedData) forward(f, v []float64, pats [][]uint64) {
+	m.forwardSet(f, v, &patternSet{bits: pats})
+}
+
+func (m *maskedData) adjointSet(g, r []float64, set *patternSet) {
+	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.adjointWords(g, r, rowWords(pats, m.n), len(pats))
+		m.adjointWords(g, r, set.rowWords(m.n), len(pats))
 		return
 	}
 	g = g[:len(pats)*m.d]
@@ -129,11 +161,10 @@ func (m *maskedData) adjoint(g, r []float64, pats [][]uint64) {
 	})
 }
 
-// forward sets f to the sum of D_p X v_p over the patterns, v_p being row p of
-// v (len(pats)×d).
-func (m *maskedData) forward(f, v []float64, pats [][]uint64) {
+func (m *maskedData) forwardSet(f, v []float64, set *patternSet) {
+	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.forwardWords(f, v, columnWords(pats, m.n), len(pats))
+		m.forwardWords(f, v, set.columnWords(m.n), len(pats))
 		return
 	}
 	clear(f[:m.n])

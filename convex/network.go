@@ -37,8 +37,11 @@ type Network struct {
 	// Decay is the penalty divided by beta; nil means ½ Σ_j (|u_j|² + |a_j|²).
 	Decay func(net *Network) float64
 
-	gate       []int // pattern each neuron came from, when there are patterns
-	unitHidden bool  // the hidden weights have a fixed size: only Output takes a scale
+	arch       Arch                                 // what the functions belong to; nil for those of one's own
+	patches    int                                  // K of a convolutional network
+	gate       []int                                // pattern each neuron came from, when there are patterns
+	findGates  func(gate []int) (*mat.Dense, error) // gate vectors of those patterns; nil when Gates are all there is
+	unitHidden bool                                 // the hidden weights have a fixed size: only Output takes a scale
 }
 
 // Neurons is the number of hidden neurons m.

@@ -165,9 +165,9 @@ func (m *MaskedData) coneOf(g int) *mat.Dense {
 	return G
 }
 
-// maskChunk patterns go through one matrix product at a time, which bounds the
-// temporary to rows × maskChunk·c numbers.
-const maskChunk = 64
+// maskChunk is how many patterns go through one matrix product at a time: its
+// temporary has rows × maskChunk·c numbers, 32 MiB of them if that can be.
+func maskChunk(rows, c int) int { return max(1, min(64, (4<<20)/(rows*c+1))) }
 
 func (m *MaskedData) apply(dst, x []float64) {
 	n, d, c, nb := m.Dims()
@@ -175,10 +175,11 @@ func (m *MaskedData) apply(dst, x []float64) {
 	P, scale, slope := m.Patterns.Len(), m.scale(), m.Slope
 	clear(dst[:n*c])
 	X := m.X.RawMatrix()
-	Z := make([]float64, d*maskChunk*c)
-	T := make([]float64, rows*maskChunk*c)
-	for p0 := 0; p0 < P; p0 += maskChunk {
-		k := min(maskChunk, P-p0)
+	chunk := maskChunk(rows, c)
+	Z := make([]float64, d*chunk*c)
+	T := make([]float64, rows*chunk*c)
+	for p0 := 0; p0 < P; p0 += chunk {
+		k := min(chunk, P-p0)
 		w := k * c
 		for j := 0; j < d; j++ {
 			row := Z[j*w : j*w+w]
@@ -219,10 +220,11 @@ func (m *MaskedData) adjoint(dst, y []float64) {
 	rows, _ := m.X.Dims()
 	P, scale, slope := m.Patterns.Len(), m.scale(), m.Slope
 	X := m.X.RawMatrix()
-	R := make([]float64, rows*maskChunk*c)
-	G := make([]float64, d*maskChunk*c)
-	for p0 := 0; p0 < P; p0 += maskChunk {
-		k := min(maskChunk, P-p0)
+	chunk := maskChunk(rows, c)
+	R := make([]float64, rows*chunk*c)
+	G := make([]float64, d*chunk*c)
+	for p0 := 0; p0 < P; p0 += chunk {
+		k := min(chunk, P-p0)
 		w := k * c
 		for i := 0; i < rows; i++ {
 			in := y[(i%n)*c : (i%n)*c+c]

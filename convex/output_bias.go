@@ -35,8 +35,9 @@ func (base *Program) withOutputBias() *Program {
 	if cones := prog.Cones; cones != nil {
 		prog.Cones = cones.before(blocks)
 	}
+	prog.solver = nil
 	decode := prog.Decode
-	if decode == nil {
+	if decode == nil || prog.round != nil { // a search finds its own bias
 		return prog
 	}
 	prog.Decode = func(x []float64) (*Network, error) {

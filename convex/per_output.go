@@ -13,15 +13,16 @@ import (
 func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*Program, error) {
 	prog := &Program{Samples: t.n, Outputs: t.c, Loss: t.loss, Penalty: GroupL1(p.Beta), Scope: Global}
 	Y := mat.NewDense(t.n, t.c, t.y)
+	var parts []*Program
 	var of []int  // part of every block
 	var own []int // its index there
 	offset := []int{0}
 	for o := range t.c {
 		one := *p
 		one.Arch, one.Y = ReLU{}, mat.NewDense(t.n, 1, mat.Col(nil, o, Y))
-		part, err := Lower(ctx, one, s)
+		part, err := one.Arch.Lower(ctx, &one, s)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		for g, b := range part.Blocks {
 			b.Offset += offset[o]
@@ -32,9 +33,9 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 		if part.Scope != Global {
 			prog.Scope = Restricted
 		}
-		prog.parts = append(prog.parts, part)
+		parts = append(parts, part)
 	}
-	parts := prog.parts
+	prog.solver = onePart{parts}
 	if first := parts[0].Patterns; prog.Scope == Global || p.Patterns != nil {
 		prog.Patterns = first // the same for all
 	}
@@ -83,7 +84,7 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 		}
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "relu", Inputs: t.d, Outputs: t.c, Activations: reluActivations, Decay: perOutputDecay}
+		net := newNetwork(ReLU{Penalty: "per_output"}, t.d, t.c)
 		var hidden, output []float64
 		for o, part := range parts {
 			one, err := part.Decode(x[offset[o]:offset[o+1]])
@@ -120,30 +121,25 @@ func perOutputDecay(net *Network) float64 {
 }
 
 // onePart solves the parts of a program one after the other, each with the
-// solver that suits it. Only Solve uses it, on a program that nobody can have
-// changed since it was lowered.
-type onePart struct{}
+// solver that suits it.
+type onePart struct{ parts []*Program }
 
 func (onePart) Name() string { return "one by one" }
 
-func (onePart) Uses(prog *Program) error {
-	if prog.parts == nil {
-		return fmt.Errorf("needs parts, and program %q is of one piece", prog.Name)
-	}
-	return nil
-}
+func (onePart) Uses(*Program) error { return nil }
 
-func (onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+func (p onePart) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
 	c := prog.Outputs
 	pt := &Point{Dual: make([]float64, prog.Op.Rows), Status: Optimal}
 	each := *s
 	each.Use = nil
 	names := map[string]bool{}
-	for o, part := range prog.parts {
-		// A share of the tolerance: the gaps add up, relative to a larger sum.
+	for o, part := range p.parts {
+		// With every part within the tolerance of its own objective, their sum is
+		// within it of the whole one.
 		sol, err := solve(ctx, part, &each, s.record.start)
 		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", o, err)
+			return nil, fmt.Errorf("convex: output %d: %w", o, err)
 		}
 		pt.X = append(pt.X, sol.Certificate.X...)
 		if len(sol.Certificate.Dual) == prog.Samples {

@@ -97,6 +97,16 @@ func ReadProblem(path string) (Problem, error) {
 	return p, nil
 }
 
+// ParseProblem reads a problem from r, as ReadProblem from a file; .npy files
+// that it names are looked for in the current directory.
+func ParseProblem(r io.Reader) (Problem, error) {
+	p, err := decodeProblem(r, ".")
+	if err != nil {
+		return Problem{}, fmt.Errorf("convex: %w", err)
+	}
+	return p, nil
+}
+
 func readProblem(path string) (Problem, error) {
 	f, err := os.Open(path)
 	if err != nil {

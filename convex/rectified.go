@@ -14,21 +14,22 @@ import (
 // rectified is the family of two-layer networks whose neuron j has several
 // output weights,
 //
-//	f_p = Σ_j Σ_r (x_r'u_j)_+ w_jq  over the rows r and weights q with at(r, q) = p,
+//	f_p = Σ_j Σ_r (x_r'u_j)_+ w_jq  over the rows r with a tie (p, q),
 //
 // under weight decay beta/2 Σ_j (|u_j|² + |w_j|²), which is beta Σ_j |w_j| over
 // unit u_j: networks with several outputs (row i adds to output q of sample i
 // through weight q) and flattened convolutional ones (patch k of sample i adds
 // to sample i through weight k). The dual constraint is
 //
-//	|Σ_r (x_r'u)_+ c_r|₂ ≤ beta for all unit u,  c_r,q = v_at(r,q).
+//	|Σ_r (x_r'u)_+ c_r|₂ ≤ beta for all unit u,  c_rq = v_p.
 type rectified struct {
 	X      *mat.Dense // R×h
 	n, c   int        // samples, outputs
 	width  int        // weights of a neuron
-	at     func(r, q int) int
+	ties   [][]tie    // of every row
 	loss   Fn
 	beta   float64
+	bias   bool // a free number an output
 	seed   uint64
 	decode func(u, w [][]float64) *Network // unit u and their weights
 
@@ -39,6 +40,9 @@ type rectified struct {
 	once sync.Once
 	all  *Patterns // for the bound; nil when there are too many
 }
+
+// tie says that a row adds to prediction p through weight q.
+type tie struct{ p, q int }
 
 // lower chooses among three programs. Where the rows are of rank 2 or less, the
 // group lasso over the neurons of a search, which the angle search proves
@@ -120,7 +124,9 @@ func (f *rectified) relaxation(ctx context.Context, all *Patterns, s *Settings) 
 		if err != nil {
 			return nil, err
 		}
-		return f.decode(found.u, found.w), nil
+		net := f.decode(found.u, found.w)
+		net.Bias = found.bias
+		return net, nil
 	}
 	prog.Decode = func(x []float64) (*Network, error) { return prog.round(context.Background(), x) }
 	return prog, nil
@@ -150,10 +156,9 @@ func (f *rectified) op(all *Patterns) Op {
 				T.Mul(f.X, mat.NewDense(h, f.width, z))
 				for r := range R {
 					if all.Bit(g, r) {
-						for q, t := range T.RawRowView(r) {
-							if p := f.at(r, q); p >= 0 {
-								dst[p] += t
-							}
+						row := T.RawRowView(r)
+						for _, e := range f.ties[r] {
+							dst[e.p] += row[e.q]
 						}
 					}
 				}
@@ -180,10 +185,8 @@ func (f *rectified) coefficients(v []float64) []float64 {
 	R, _ := f.X.Dims()
 	C := make([]float64, R*f.width)
 	for r := range R {
-		for q := range f.width {
-			if p := f.at(r, q); p >= 0 {
-				C[r*f.width+q] = v[p]
-			}
+		for _, e := range f.ties[r] {
+			C[r*f.width+e.q] = v[e.p]
 		}
 	}
 	return C
@@ -195,20 +198,34 @@ func (f *rectified) column(u []float64) []float64 {
 	F := make([]float64, f.n*f.c*f.width)
 	for r := range R {
 		if t := dot(f.X.RawRowView(r), u); t > 0 {
-			for q := range f.width {
-				if p := f.at(r, q); p >= 0 {
-					F[p*f.width+q] += t
-				}
+			for _, e := range f.ties[r] {
+				F[e.p*f.width+e.q] += t
 			}
 		}
 	}
 	return F
 }
 
+// slope adds to g the gradient of v'Φ(u)w.
+func (f *rectified) slope(u, w, v, g []float64) {
+	R, _ := f.X.Dims()
+	for r := range R {
+		if row := f.X.RawRowView(r); dot(row, u) > 0 {
+			t := 0.0
+			for _, e := range f.ties[r] {
+				t += w[e.q] * v[e.p]
+			}
+			axpy(t, row, g)
+		}
+	}
+}
+
 func (f *rectified) search(ctx context.Context, s *Settings) *columnSearch {
 	rng := rand.New(rand.NewPCG(f.seed, 0x726563))
+	_, h := f.X.Dims()
 	c := &columnSearch{
-		loss: f.loss, beta: f.beta, samples: f.n, outputs: f.c, width: f.width,
+		parts: []int{h}, slope: f.slope,
+		loss: f.loss, beta: f.beta, samples: f.n, outputs: f.c, width: f.width, bias: f.bias,
 		column: f.column, bound: f.bound, mon: NewMonitor(ctx, "neurons", s),
 	}
 	if f.fan != nil {
@@ -218,12 +235,15 @@ func (f *rectified) search(ctx context.Context, s *Settings) *columnSearch {
 			for _, p := range localPeaks(ps) {
 				u = append(u, inPlane(f.basis, p.angle))
 			}
+			if len(u) == 0 { // the data are zero
+				u = append(u, inPlane(f.basis, 0))
+			}
 			return u
 		}
 		return c
 	}
 	c.price = func(ctx context.Context, v []float64, from [][]float64) [][]float64 {
-		return f.climb(ctx, v, from, rng)
+		return f.climb(ctx, c, v, from, rng)
 	}
 	c.rough = true
 	return c
@@ -256,9 +276,8 @@ const climbStarts = 48
 // rows of the data and from those in use: by gradient steps, then exactly within
 // the cells of the arrangement and from cell to neighbouring cell, for the best
 // w of each u in turn.
-func (f *rectified) climb(ctx context.Context, v []float64, from [][]float64, rng *rand.Rand) [][]float64 {
+func (f *rectified) climb(ctx context.Context, c *columnSearch, v []float64, from [][]float64, rng *rand.Rand) [][]float64 {
 	R, h := f.X.Dims()
-	C := f.coefficients(v)
 	us := make([][]float64, 0, len(from)+climbStarts)
 	for _, u := range from {
 		us = append(us, append([]float64(nil), u...))
@@ -275,13 +294,13 @@ func (f *rectified) climb(ctx context.Context, v []float64, from [][]float64, rn
 	}
 	data, cone := newMaskedData(f.X), newConeData(f.X)
 	parallel(len(us), 1, func(lo, hi int) {
-		h := &rectifiedHill{f: f, C: C, z: make([]float64, R), theta: make([]float64, R), w: make([]float64, f.width)}
+		h := &rectifiedHill{f: f, v: v, z: make([]float64, R), theta: make([]float64, R), w: make([]float64, f.width)}
 		projector := newConeProjector(cone)
 		for _, u := range us[lo:hi] {
 			if ctx.Err() != nil {
 				return
 			}
-			best := uphill(u, h.value, func(u []float64) { normalise(u) })
+			best := c.uphill(u, h.value)
 			bits := newBits(1, R)
 			for range 20 {
 				h.value(u, nil)
@@ -305,18 +324,20 @@ func (f *rectified) climb(ctx context.Context, v []float64, from [][]float64, rn
 // rectifiedHill is |Σ_r (x_r'u)_+ c_r| as a function of u, with room to work in.
 type rectifiedHill struct {
 	f        *rectified
-	C        []float64
+	v        []float64
 	z, theta []float64
 	w        []float64 // the unit vector along the sum
 }
 
 // value sets g, unless nil, to the gradient, and theta_r to w'c_r.
 func (h *rectifiedHill) value(u, g []float64) float64 {
-	X, width := h.f.X, h.f.width
+	X := h.f.X
 	clear(h.w)
 	for r := range h.z {
 		if h.z[r] = dot(X.RawRowView(r), u); h.z[r] > 0 {
-			axpy(h.z[r], h.C[r*width:(r+1)*width], h.w)
+			for _, e := range h.f.ties[r] {
+				h.w[e.q] += h.z[r] * h.v[e.p]
+			}
 		}
 	}
 	size := norm2(h.w)
@@ -325,7 +346,10 @@ func (h *rectifiedHill) value(u, g []float64) float64 {
 	}
 	clear(g)
 	for r := range h.z {
-		h.theta[r] = dot(h.w, h.C[r*width:(r+1)*width])
+		h.theta[r] = 0
+		for _, e := range h.f.ties[r] {
+			h.theta[r] += h.w[e.q] * h.v[e.p]
+		}
 		if g != nil && h.z[r] > 0 {
 			axpy(h.theta[r], X.RawRowView(r), g)
 		}

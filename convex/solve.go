@@ -26,8 +26,8 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if err != nil {
 		return nil, err
 	}
-	if prog.parts != nil && s.Use == nil && s.Solver == "" {
-		s.Use = onePart{}
+	if s.Use == nil && s.Solver == "" {
+		s.Use = prog.solver
 	}
 	sol, err := solve(ctx, prog, s, start)
 	if err != nil || sol.Scope == Global || p.Patterns != nil {
@@ -109,6 +109,9 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
+	if err := prog.checkMemory(s); err != nil {
+		return nil, err
+	}
 	pt := &Point{X: []float64{}, Status: Optimal}
 	if prog.Op.Cols > 0 {
 		solver, err := chooseSolver(prog, s)
@@ -126,6 +129,12 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 			pt.Solver = solver.Name()
 		}
 	}
+	return certified(ctx, prog, pt, s, start)
+}
+
+// certified makes a Solution of a point: its certificate, the decoded network
+// and the status that the certificate proves.
+func certified(ctx context.Context, prog *Program, pt *Point, s *Settings, start time.Time) (*Solution, error) {
 	cert, err := Certify(ctx, prog, pt)
 	if err != nil {
 		return nil, err

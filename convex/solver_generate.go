@@ -493,7 +493,7 @@ func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta f
 // convex solves the program over the kept patterns from the current network.
 func (g *generator) convex(tol float64, stop func() bool) error {
 	r := newWorkingSetRun(g.data, g.loss, true, nil)
-	r.cone, r.ssn.cone = g.cone, g.cone
+	r.cone, r.ssn.cone, r.ssn.halt = g.cone, g.cone, stop
 	r.ssn.gram = g.gram
 	r.signed = true
 	r.beta = func(int) float64 { return g.beta }

@@ -59,7 +59,11 @@ func TestInteriorSamples(t *testing.T) {
 		if sol.Status != Optimal {
 			t.Errorf("%s: %v, gap %.2e", name, sol.Status, sol.Gap)
 		}
-		if v, ok := want["optimum"].(float64); ok && math.Abs(sol.Primal-v) > 1e-7*math.Abs(v) {
+		tol := 1e-7
+		if own, ok := want["relative_tolerance"].(float64); ok {
+			tol = max(tol, own) // the solver the sample is from was not as exact
+		}
+		if v, ok := want["optimum"].(float64); ok && math.Abs(sol.Primal-v) > tol*math.Abs(v) {
 			t.Errorf("%s: %.12g, expected %.12g", name, sol.Primal, v)
 		}
 	}

@@ -15,20 +15,28 @@ import (
 // such neurons has one output weight a of each and penalty beta |a|.
 
 // neuronSearch searches for neurons; filters is 1 when they are tied, else K.
-func (m *twoLevel) neuronSearch(ctx context.Context, tied bool, loss Fn, beta float64, seed uint64, s *Settings) *columnSearch {
+func (m *twoLevel) neuronSearch(ctx context.Context, tied bool, loss Fn, p *Problem, s *Settings) *columnSearch {
 	c := &columnSearch{
-		loss: loss, beta: beta, samples: m.n, outputs: 1, width: 1,
-		column: m.neuronColumn, mon: NewMonitor(ctx, "neurons", s),
+		loss: loss, beta: p.Beta, samples: m.n, outputs: 1, width: 1, bias: p.OutputBias,
+		column: m.neuronColumn, slope: func(u, w, v, g []float64) { m.neuronSlope(v, u, w[0], g) }, mon: NewMonitor(ctx, "neurons", s),
 	}
+	filters := m.K
+	if tied {
+		filters = 1
+	}
+	for range filters {
+		c.parts = append(c.parts, m.h)
+	}
+	c.parts = append(c.parts, m.K)
 	if t := m.plane(); tied && t != nil {
 		c.price = func(_ context.Context, v []float64, _ [][]float64) [][]float64 { return t.price(v) }
-		c.bound = func(ctx context.Context, v []float64) float64 { return t.bound(ctx, v, beta, s.Tol/20) }
+		c.bound = func(ctx context.Context, v []float64) float64 { return t.bound(ctx, v, p.Beta, s.Tol/20) }
 		return c
 	}
-	rng := rand.New(rand.NewPCG(seed, 0x74687265))
+	rng := rand.New(rand.NewPCG(p.Seed, 0x74687265))
 	c.rough = true
 	c.price = func(ctx context.Context, v []float64, from [][]float64) [][]float64 {
-		return m.climb(ctx, v, from, tied, rng)
+		return m.climb(ctx, c, v, from, tied, rng)
 	}
 	c.bound = func(_ context.Context, v []float64) float64 { return m.spectral(v, tied) }
 	return c
@@ -85,6 +93,13 @@ func (m *twoLevel) neuronValue(v, theta, g []float64) float64 {
 		return math.Abs(value)
 	}
 	clear(g)
+	m.neuronSlope(v, theta, math.Copysign(1, value), g)
+	return math.Abs(value)
+}
+
+// neuronSlope adds to g a times the gradient of v'(Σ_k (X_k u_k)_+ w_k)_+.
+func (m *twoLevel) neuronSlope(v, theta []float64, a float64, g []float64) {
+	f := m.neuronColumn(theta)
 	at := len(theta) - m.K
 	for k, X := range m.X {
 		q := k * m.h
@@ -98,13 +113,12 @@ func (m *twoLevel) neuronValue(v, theta, g []float64) float64 {
 			}
 			row := rows.RawRowView(i)
 			if z := dot(row, theta[q:q+m.h]); z > 0 {
-				d := math.Copysign(1, value) * v[i]
+				d := a * v[i]
 				g[at+k] += d * z
 				axpy(d*w, row, g[q:q+m.h])
 			}
 		}
 	}
-	return math.Abs(value)
 }
 
 // randomNeuron is one of normal weights.
@@ -124,7 +138,7 @@ func (m *twoLevel) randomNeuron(tied bool, rng *rand.Rand) []float64 {
 const simplexDimension = 10
 
 // climb looks for neurons with a large |v'g|, from random ones and those in use.
-func (m *twoLevel) climb(ctx context.Context, v []float64, from [][]float64, tied bool, rng *rand.Rand) [][]float64 {
+func (m *twoLevel) climb(ctx context.Context, c *columnSearch, v []float64, from [][]float64, tied bool, rng *rand.Rand) [][]float64 {
 	var all [][]float64
 	for _, theta := range from {
 		all = append(all, append([]float64(nil), theta...))
@@ -137,7 +151,7 @@ func (m *twoLevel) climb(ctx context.Context, v []float64, from [][]float64, tie
 			if ctx.Err() != nil {
 				return
 			}
-			uphill(theta, func(x, g []float64) float64 { return m.neuronValue(v, x, g) }, m.unitNeuron)
+			c.uphill(theta, func(x, g []float64) float64 { return m.neuronValue(v, x, g) })
 		}
 	})
 	value := func(theta []float64) float64 { return m.neuronValue(v, theta, nil) }

@@ -22,13 +22,9 @@ const block = 1024
 type model struct {
 	opts       Options
 	arch       string
-	x          blas64.General // (n·patches)×d; patch k of sample i is row i·patches+k
+	x          blas64.General // n×d
 	y          []float64      // n·c
 	n, d, c    int
-	patches    int             // 1 for networks on X
-	pool       string          // over the patches: sum, average or max
-	empty      *convex.Network // of the architecture, without neurons; nil: its functions are those here
-	circular   *circular       // the layer of circular filters, if there is one
 	neurons    int
 	beta       float64
 	loss       convex.Loss
@@ -44,22 +40,53 @@ type model struct {
 	square     []float64 // Adam's second moment
 	updates    int
 	xb, yb     []float64 // a gathered block
-	h, a       []float64 // (block·patches)×m before the activation, block×m after it and the pooling
-	back       []float64 // (block·patches)×m, gradient of h; the memory of a without patches
-	won        []int     // block×m, max pooling: the row of h that won, or -1
+	h, a       []float64 // block×m: before and after the activation
 	f, r       []float64 // block×c: predictions and gradient of the loss
 	hidden     blas64.General
 	output     blas64.General
 	gradHidden blas64.General
 	gradOutput blas64.General
+
+	layout     layout         // of networks that are not two plain layers, else nil
+	middle     blas64.General // weights between the hidden and the output layer, if there are any
+	gradMiddle blas64.General
+	decayed    int  // the first weight with decay: filters of three-layer networks have none
+	perOutput  bool // decay of the output weights is by their sum
+}
+
+// layout is what a network that is not two plain layers adds to a model.
+type layout interface {
+	// widths are the numbers of weights of a neuron in the hidden, the output
+	// and the middle layer. When there is a middle layer the hidden one is of
+	// filters, taken at a fixed length and without decay.
+	widths() (hidden, output, middle int)
+	// fans are the numbers of inputs of a hidden and a middle weight's unit.
+	fans() (hidden, middle int)
+	// parts are the hidden and middle weights in a network of this layout.
+	parts(*convex.Network) (hidden, middle *mat.Dense)
+	// grow makes the buffers for so many rows and neurons.
+	grow(rows, m int)
+	// forward sets f to the predictions for x; backward adds weight times the
+	// gradient to the model's, from the gradient r by those predictions.
+	forward(m *model, x, f blas64.General)
+	backward(m *model, x blas64.General, r []float64, weight float64)
+	// network is the one of the model's weights.
+	network(m *model) *convex.Network
 }
 
 func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, error) {
+	cv, X, err := newConv(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if cv != nil {
+		p.X, p.Patches, p.Patching = X, nil, convex.Patching{}
+	}
+	if len(p.Patches) > 0 {
+		return nil, fmt.Errorf("sgd: the problem has Patches, which architecture %s is not trained on here: want CNN or ThreeLayerReLUCNN", archName(p))
+	}
 	// A network without neurons lets Verify check every part of the problem.
 	n, d := dims(p.X)
-	if len(p.Patches) > 0 {
-		n, d = dims(p.Patches[0])
-	}
 	_, c := dims(p.Y)
 	if _, err := convex.Verify(p, &convex.Network{Inputs: d, Outputs: c}); err != nil {
 		return nil, fmt.Errorf("sgd: %w", err)
@@ -68,34 +95,45 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 	if err != nil {
 		return nil, err
 	}
-	m := &model{opts: o, n: n, d: d, c: c, patches: 1, beta: p.Beta, loss: p.Loss}
+	m := &model{opts: o, n: n, d: d, c: c, beta: p.Beta, loss: p.Loss}
 	if m.loss.New == nil {
 		m.loss = convex.Squared
 	}
-	X := m.samples(p)
+	if X == nil {
+		X = mat.DenseCopyOf(p.X)
+	}
 	m.x = X.RawMatrix()
 	m.y = mat.DenseCopyOf(p.Y).RawMatrix().Data
 	m.rnd = rand.New(rand.NewPCG(o.Seed, 0x736764)) // "sgd"
 
+	width := func() {
+		m.neurons = o.Neurons
+		if m.neurons == 0 {
+			m.neurons = defaultNeurons
+			if o.Start.Neurons() > 0 {
+				m.neurons = o.Start.Neurons()
+			}
+		}
+	}
 	switch arch := p.Arch.(type) {
-	case nil, convex.ReLU:
+	case nil:
 		m.arch = convex.ReLU{}.Name()
-		m.width()
-	case convex.CNN:
-		m.arch, m.pool = arch.Name(), arch.Pool
-		m.width()
-		if m.empty, err = emptyNetwork(ctx, p); err != nil {
-			return nil, err
-		}
-	case convex.CircularReLUCNN:
+		width()
+	case convex.ReLU:
 		m.arch = arch.Name()
-		m.width()
-		if m.circular, err = newCircular(arch, d); err != nil {
-			return nil, err
+		m.perOutput = arch.Penalty == "per_output" && c > 1
+		width()
+	case convex.CNN, convex.ThreeLayerReLUCNN:
+		m.arch = arch.Name()
+		m.layout = cv
+		width()
+	case convex.CircularReLUCNN:
+		if _, err := convex.Lower(ctx, p, &convex.Settings{MaxPatterns: 1, Samples: 1}); err != nil {
+			return nil, fmt.Errorf("sgd: %w", err) // which says what is wrong with the architecture
 		}
-		if m.empty, err = emptyNetwork(ctx, p); err != nil {
-			return nil, err
-		}
+		m.arch = arch.Name()
+		m.layout = newCircular(arch, d)
+		width()
 	case convex.GatedReLU:
 		m.arch = arch.Name()
 		if arch.Penalty != "" && arch.Penalty != "nuclear" && c > 1 {
@@ -108,22 +146,16 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN or CircularReLUCNN", arch.Name())
-	}
-	if _, isCNN := p.Arch.(convex.CNN); len(p.Patches) > 0 && !isCNN {
-		return nil, fmt.Errorf("sgd: the problem has Patches, which a %s network does not take", m.arch)
+		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN, ThreeLayerReLUCNN or CircularReLUCNN, or the method lbfgs, which takes all", arch.Name())
 	}
 
 	k := m.neurons
-	size := k * (d + c)
-	if m.circular != nil {
-		size += k * d
-	}
-	m.theta, m.grad = make([]float64, size), make([]float64, size)
-	m.hidden, m.output = m.layers(m.theta)
-	m.gradHidden, m.gradOutput = m.layers(m.grad)
-	if m.circular != nil {
-		m.circular.attach(m)
+	hidden, output, middle := m.widths()
+	m.theta, m.grad = make([]float64, k*(hidden+output+middle)), make([]float64, k*(hidden+output+middle))
+	m.hidden, m.output, m.middle = m.layers(m.theta)
+	m.gradHidden, m.gradOutput, m.gradMiddle = m.layers(m.grad)
+	if middle > 0 {
+		m.decayed = k * hidden
 	}
 	if o.Momentum > 0 || o.Method == "adam" {
 		m.velocity = make([]float64, len(m.theta))
@@ -132,17 +164,14 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		m.square = make([]float64, len(m.theta))
 	}
 	rows := min(block, n)
-	m.h, m.a = make([]float64, rows*m.patches*k), make([]float64, rows*k)
-	m.back = m.a
-	if m.patches > 1 {
-		m.back = make([]float64, len(m.h))
-	}
-	if m.pool == "max" {
-		m.won = make([]int, rows*k)
+	if m.layout != nil {
+		m.layout.grow(rows, k)
+	} else {
+		m.h, m.a = make([]float64, rows*k), make([]float64, rows*k)
 	}
 	m.f, m.r = make([]float64, rows*c), make([]float64, rows*c)
 	if o.Batch < n {
-		m.xb, m.yb = make([]float64, rows*m.patches*d), make([]float64, rows*c)
+		m.xb, m.yb = make([]float64, rows*d), make([]float64, rows*c)
 		m.order = make([]int, n)
 		for i := range m.order {
 			m.order[i] = i
@@ -158,47 +187,6 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 	return m, m.initialise()
 }
 
-// width sets the number of neurons of a network that may have any.
-func (m *model) width() {
-	m.neurons = m.opts.Neurons
-	if m.neurons == 0 {
-		m.neurons = defaultNeurons
-		if m.opts.Start.Neurons() > 0 {
-			m.neurons = m.opts.Start.Neurons()
-		}
-	}
-}
-
-// samples is X, or the patches of a sample under one another.
-func (m *model) samples(p convex.Problem) *mat.Dense {
-	if len(p.Patches) == 0 {
-		return mat.DenseCopyOf(p.X)
-	}
-	m.patches = len(p.Patches)
-	X := mat.NewDense(m.n*m.patches, m.d, nil)
-	for k, P := range p.Patches {
-		for i := range m.n {
-			mat.Row(X.RawRowView(i*m.patches+k), i, P)
-		}
-	}
-	return X
-}
-
-// emptyNetwork is the network without neurons of the problem's architecture,
-// with the functions that the convex program's own networks have.
-func emptyNetwork(ctx context.Context, p convex.Problem) (*convex.Network, error) {
-	p.Patterns = nil // any will do, for none is used
-	prog, err := convex.Lower(ctx, p, &convex.Settings{MaxPatterns: 1, Samples: 1})
-	if err != nil {
-		return nil, fmt.Errorf("sgd: %w", err)
-	}
-	net, err := prog.Decode(make([]float64, prog.Op.Cols))
-	if err != nil {
-		return nil, fmt.Errorf("sgd: %w", err)
-	}
-	return net, nil
-}
-
 // dims is the size of A; 0×0 for a nil matrix, even inside an interface, and for
 // one that cannot tell. Verify reports those.
 func dims(A mat.Matrix) (r, c int) {
@@ -210,11 +198,37 @@ func dims(A mat.Matrix) (r, c int) {
 	return A.Dims()
 }
 
-// layers views the weights of both layers in one vector.
-func (m *model) layers(theta []float64) (hidden, output blas64.General) {
+// archName is the name of the architecture of p.
+func archName(p convex.Problem) string {
+	if p.Arch == nil {
+		return convex.ReLU{}.Name()
+	}
+	return p.Arch.Name()
+}
+
+// widths are the numbers of weights of a neuron in the hidden, the output and
+// the middle layer.
+func (m *model) widths() (hidden, output, middle int) {
+	if m.layout != nil {
+		return m.layout.widths()
+	}
+	return m.d, m.c, 0
+}
+
+// layers views the weights of all layers in one vector.
+func (m *model) layers(theta []float64) (hidden, output, middle blas64.General) {
 	k := m.neurons
-	return blas64.General{Rows: k, Cols: m.d, Stride: m.d, Data: theta[:k*m.d]},
-		blas64.General{Rows: k, Cols: m.c, Stride: m.c, Data: theta[k*m.d : k*(m.d+m.c)]}
+	h, o, w := m.widths()
+	view := func(width int) blas64.General {
+		part := theta[: k*width : k*width]
+		theta = theta[k*width:]
+		return blas64.General{Rows: k, Cols: width, Stride: width, Data: part}
+	}
+	hidden, output = view(h), view(o)
+	if w > 0 {
+		middle = view(w)
+	}
+	return hidden, output, middle
 }
 
 // setGates makes min(d, c) neurons of every pattern: no more have a use, since
@@ -254,16 +268,29 @@ func (m *model) setGates(ctx context.Context, p convex.Problem, X *mat.Dense) er
 func (m *model) initialise() error {
 	if start := m.opts.Start; start != nil {
 		k := start.Neurons()
-		if k != m.neurons || start.Inputs != m.d || start.Outputs != m.c {
-			return fmt.Errorf("sgd: Options.Start has %d neurons, %d inputs and %d outputs: this problem wants %d, %d and %d", k, start.Inputs, start.Outputs, m.neurons, m.d, m.c)
+		inputs, hidden, middle := m.d, start.Hidden, (*mat.Dense)(nil)
+		if m.layout != nil {
+			inputs, _ = m.layout.fans()
+			hidden, middle = m.layout.parts(start)
+		}
+		if k != m.neurons || start.Inputs != inputs || start.Outputs != m.c {
+			return fmt.Errorf("sgd: Options.Start has %d neurons, %d inputs and %d outputs: this problem wants %d, %d and %d", k, start.Inputs, start.Outputs, m.neurons, inputs, m.c)
 		}
 		if start.Arch != m.arch {
 			return fmt.Errorf("sgd: Options.Start is a %s network: this problem wants %s", start.Arch, m.arch)
 		}
-		mat.NewDense(k, m.d, m.hidden.Data).Copy(start.Hidden)
-		mat.NewDense(k, m.c, m.output.Data).Copy(start.Output)
-		if m.circular != nil {
-			return m.circular.start(start)
+		for _, l := range []struct {
+			what string
+			to   blas64.General
+			from *mat.Dense
+		}{{"Hidden", m.hidden, hidden}, {"Output", m.output, start.Output}, {"Extra", m.middle, middle}} {
+			if l.to.Cols == 0 {
+				continue
+			}
+			if r, c := dims(l.from); r != k || c != l.to.Cols {
+				return fmt.Errorf("sgd: Options.Start.%s is %d×%d: this problem wants %d×%d", l.what, r, c, k, l.to.Cols)
+			}
+			mat.NewDense(k, l.to.Cols, l.to.Data).Copy(l.from)
 		}
 		return nil
 	}
@@ -277,12 +304,14 @@ func (m *model) initialise() error {
 			}
 		}
 	}
-	draw(m.hidden.Data, m.d, math.Sqrt2)
-	draw(m.output.Data, m.neurons, 1)
-	if m.circular != nil {
-		draw(m.circular.filters.Data, m.d, math.Sqrt2)
-		m.circular.project()
+	fan := m.d
+	if m.layout != nil {
+		var middle int
+		fan, middle = m.layout.fans()
+		draw(m.middle.Data, middle, 1)
 	}
+	draw(m.hidden.Data, fan, math.Sqrt2)
+	draw(m.output.Data, m.neurons, 1)
 	return nil
 }
 
@@ -301,42 +330,40 @@ func (m *model) sample(i int) int {
 
 // gather returns the samples in places from to to, and their targets.
 func (m *model) gather(from, to int) (x blas64.General, y []float64) {
-	rows, each := to-from, m.patches*m.d
-	x = blas64.General{Rows: rows * m.patches, Cols: m.d, Stride: m.d}
+	rows := to - from
+	x = blas64.General{Rows: rows, Cols: m.d, Stride: m.d}
 	if m.order == nil {
-		x.Data = m.x.Data[from*each : to*each]
+		x.Data = m.x.Data[from*m.d : to*m.d]
 		return x, m.y[from*m.c : to*m.c]
 	}
 	for i := range rows {
 		k := m.order[from+i]
-		copy(m.xb[i*each:(i+1)*each], m.x.Data[k*each:(k+1)*each])
+		copy(m.xb[i*m.d:(i+1)*m.d], m.x.Data[k*m.d:(k+1)*m.d])
 		copy(m.yb[i*m.c:(i+1)*m.c], m.y[k*m.c:(k+1)*m.c])
 	}
-	x.Data = m.xb[:rows*each]
+	x.Data = m.xb[:rows*m.d]
 	return x, m.yb[:rows*m.c]
 }
 
 // forward computes the hidden layer and the predictions of the samples in
-// places from and on into m.h, m.a and m.f.
+// places from to to into m.h, m.a and m.f.
 func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
-	k, rows := m.neurons, x.Rows/m.patches
-	h := blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.h[:x.Rows*k]}
-	a = blas64.General{Rows: rows, Cols: k, Stride: k, Data: m.a[:rows*k]}
-	f = blas64.General{Rows: rows, Cols: m.c, Stride: m.c, Data: m.f[:rows*m.c]}
-	hidden := m.hidden
-	if m.circular != nil {
-		hidden = m.circular.convolved()
+	if m.layout != nil {
+		f = blas64.General{Rows: x.Rows, Cols: 1, Stride: 1, Data: m.f[:x.Rows]}
+		m.layout.forward(m, x, f)
+		return a, f
 	}
-	blas64.Gemm(blas.NoTrans, blas.Trans, 1, x, hidden, 0, h)
-	switch {
-	case m.patches > 1:
-		m.poolPatches(a)
-	case m.mask == nil:
+	k := m.neurons
+	h := blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.h[:x.Rows*k]}
+	a = blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.a[:x.Rows*k]}
+	f = blas64.General{Rows: x.Rows, Cols: m.c, Stride: m.c, Data: m.f[:x.Rows*m.c]}
+	blas64.Gemm(blas.NoTrans, blas.Trans, 1, x, m.hidden, 0, h)
+	if m.mask == nil {
 		for i, v := range h.Data {
 			a.Data[i] = max(v, 0)
 		}
-	default:
-		for i := range rows {
+	} else {
+		for i := range x.Rows {
 			on := m.mask[m.sample(from+i)*k:][:k]
 			for j, v := range h.Data[i*k : (i+1)*k] {
 				if !on[j] {
@@ -348,83 +375,6 @@ func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
 	}
 	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, a, m.output, 0, f)
 	return a, f
-}
-
-// poolPatches pools the activations of the patches of each sample.
-func (m *model) poolPatches(a blas64.General) {
-	k := m.neurons
-	clear(a.Data)
-	for i := range a.Rows {
-		out := a.Data[i*k : (i+1)*k]
-		if m.pool == "max" {
-			won := m.won[i*k : (i+1)*k]
-			for j := range won {
-				won[j] = -1
-			}
-			for p := range m.patches {
-				row := i*m.patches + p
-				for j, v := range m.h[row*k : (row+1)*k] {
-					if v > out[j] {
-						out[j], won[j] = v, row
-					}
-				}
-			}
-			continue
-		}
-		for p := range m.patches {
-			row := i*m.patches + p
-			for j, v := range m.h[row*k : (row+1)*k] {
-				out[j] += max(v, 0)
-			}
-		}
-	}
-	if m.pool == "average" {
-		blas64.Scal(1/float64(m.patches), blas64.Vector{N: len(a.Data), Inc: 1, Data: a.Data})
-	}
-}
-
-// backward turns the gradient of the pooled activations, in the memory of a,
-// into that of m.h, which it returns.
-func (m *model) backward(a blas64.General, at int) blas64.General {
-	k := m.neurons
-	b := blas64.General{Rows: a.Rows * m.patches, Cols: k, Stride: k, Data: m.back[:a.Rows*m.patches*k]}
-	switch {
-	case m.patches > 1:
-		share := 1.0
-		if m.pool == "average" {
-			share /= float64(m.patches)
-		}
-		for row := range b.Rows {
-			i := row / m.patches
-			for j, v := range m.h[row*k : (row+1)*k] {
-				on := v > 0
-				if m.pool == "max" {
-					on = m.won[i*k+j] == row
-				}
-				b.Data[row*k+j] = 0
-				if on {
-					b.Data[row*k+j] = share * a.Data[i*k+j]
-				}
-			}
-		}
-	case m.mask == nil:
-		for i, v := range m.h[:len(b.Data)] {
-			if !(v > 0) {
-				b.Data[i] = 0
-			}
-		}
-	default:
-		for i := range b.Rows {
-			on := m.mask[m.sample(at+i)*k:][:k]
-			row := b.Data[i*k : (i+1)*k]
-			for j := range row {
-				if !on[j] {
-					row[j] = 0
-				}
-			}
-		}
-	}
-	return b
 }
 
 // gradient sets m.grad to the gradient of the objective over n, estimated on
@@ -450,31 +400,45 @@ func (m *model) gradient(ctx context.Context, from, to int) error {
 		} else {
 			fn.Subgrad(r.Data, f.Data)
 		}
+		if m.layout != nil {
+			m.layout.backward(m, x, r.Data, weight)
+			continue
+		}
 		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, r, 1, m.gradOutput)
 
+		// Back through the activation, in the memory of a.
+		k := m.neurons
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, r, m.output, 0, a)
-		into := m.gradHidden
-		if m.circular != nil {
-			into = m.circular.gradConvolved
+		if m.mask == nil {
+			for i, v := range m.h[:len(a.Data)] {
+				if !(v > 0) {
+					a.Data[i] = 0
+				}
+			}
+		} else {
+			for i := range x.Rows {
+				on := m.mask[m.sample(at+i)*k:][:k]
+				row := a.Data[i*k : (i+1)*k]
+				for j := range row {
+					if !on[j] {
+						row[j] = 0
+					}
+				}
+			}
 		}
-		beta := 1.0
-		if at == from {
-			beta = 0
-		}
-		blas64.Gemm(blas.Trans, blas.NoTrans, weight, m.backward(a, at), x, beta, into)
-	}
-	if m.circular != nil {
-		m.circular.pull()
+		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, x, 1, m.gradHidden)
 	}
 	decay := m.beta / float64(m.n)
-	for i, v := range m.decayed() {
-		m.grad[i] += decay * v
+	theta := m.theta[m.decayed:]
+	if m.perOutput {
+		perOutputDecay(m.output, m.gradOutput.Data, decay)
+		theta = m.hidden.Data
+	}
+	for i, v := range theta {
+		m.grad[m.decayed+i] += decay * v
 	}
 	return nil
 }
-
-// decayed are the weights that weight decay is on: all but normalised filters.
-func (m *model) decayed() []float64 { return m.theta[:m.neurons*(m.d+m.c)] }
 
 // objective is the objective of the problem at the weights, over all samples.
 func (m *model) objective() (float64, error) {
@@ -482,7 +446,11 @@ func (m *model) objective() (float64, error) {
 	m.order = nil // samples as they lie, without gathering
 	defer func() { m.order = order }()
 	sum := 0.0
-	for _, v := range m.decayed() {
+	theta := m.theta[m.decayed:]
+	if m.perOutput {
+		sum, theta = perOutputDecay(m.output, nil, 0), m.hidden.Data
+	}
+	for _, v := range theta {
 		sum += v * v
 	}
 	sum *= m.beta / 2
@@ -532,9 +500,6 @@ func (m *model) update(step float64) {
 			m.velocity[i] = momentum*m.velocity[i] + g
 			m.theta[i] -= step * m.velocity[i]
 		}
-	}
-	if m.circular != nil {
-		m.circular.project()
 	}
 }
 

@@ -1,9 +1,8 @@
-// Package sgd trains ReLU and gated ReLU networks, convolutional and circular
-// ones by stochastic gradient descent, with momentum or Adam, on the same
-// non-convex objective whose global optimum package convex finds. It is the
-// baseline of the papers' figures, meant to be a strong one: Tune looks for the
-// best step size, Runs starts from many seeds, and a Result is the best network
-// a run went through.
+// Package sgd trains ReLU, gated ReLU and convolutional networks by stochastic
+// gradient descent, with momentum or Adam, on the same non-convex objective
+// whose global optimum package convex finds. It is the baseline of the papers'
+// figures, meant to be a strong one: Tune looks for the best step size, Runs
+// starts from many seeds, and a Result is the best network a run went through.
 //
 // A run computes on one thread with BLAS's matrix products; Tune and Runs train
 // on all processors side by side.
@@ -25,7 +24,10 @@ import (
 // defaults.
 type Options struct {
 	// Method is "sgd" (the default; "momentum" is the same with Momentum at
-	// 0.9 unless set) or "adam".
+	// 0.9 unless set), "adam", or "lbfgs", which takes the whole objective at
+	// once and finds a local optimum of a small problem to many digits, for
+	// every architecture of package convex (thresholds, which have no gradient,
+	// get random hidden layers with the best output layer).
 	Method string
 	// Momentum is the factor of the velocity v ← Momentum·v + gradient, in
 	// [0, 1); Nesterov steps along gradient + Momentum·v in place of v.
@@ -195,8 +197,12 @@ func (o *Options) resolve(n int) (Options, error) {
 		if t.Momentum != 0 || t.Nesterov {
 			return t, errors.New("sgd: Options.Momentum and Nesterov are for the methods sgd and momentum; adam has its own averages")
 		}
+	case "lbfgs":
+		if t.Momentum != 0 || t.Nesterov || t.Step != 0 || t.Batch != 0 || t.HalveEvery != 0 {
+			return t, errors.New("sgd: Options.Momentum, Nesterov, Step, Batch and HalveEvery are for the other methods: lbfgs takes all samples and finds its steps itself")
+		}
 	default:
-		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum or adam", t.Method)
+		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum, adam or lbfgs", t.Method)
 	}
 	switch t.Init {
 	case "":
@@ -249,16 +255,18 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs), GatedReLU, CNN, or CircularReLUCNN
-// of three layers, whose filters are projected on their norm ball after every
-// step. A gated network's gates are p.Patterns, or if nil those that
-// convex.Lower chooses.
+// architecture ReLU (any number of outputs), GatedReLU, CNN, ThreeLayerReLUCNN or
+// CircularReLUCNN (the method lbfgs takes every other one too), with the decay of each; a gated network's gates are p.Patterns, or if nil those
+// that convex.Lower chooses.
 //
 // An error means that the run could not start. When ctx ends, or the run
 // diverges, the Result holds the best network so far and says so in Status.
 func Train(ctx context.Context, p convex.Problem, opts *Options) (*Result, error) {
 	if ctx == nil {
 		return nil, errors.New("sgd: Train: ctx is nil: want a context, such as context.Background()")
+	}
+	if opts != nil && opts.Method == "lbfgs" {
+		return trainLBFGS(ctx, p, opts)
 	}
 	m, err := newModel(ctx, p, opts)
 	if err != nil {
@@ -359,23 +367,32 @@ epochs:
 
 // network returns a network with the given weights.
 func (m *model) network(theta []float64) *convex.Network {
-	k := m.neurons
+	of := *m
 	theta = append([]float64(nil), theta...)
-	hidden, output := m.layers(theta)
+	of.hidden, of.output, of.middle = m.layers(theta)
+	if m.layout != nil {
+		return m.layout.network(&of)
+	}
 	net := &convex.Network{
-		Arch:    m.arch,
-		Inputs:  m.d,
-		Outputs: m.c,
+		Arch:        m.arch,
+		Hidden:      mat.NewDense(m.neurons, m.d, of.hidden.Data),
+		Output:      mat.NewDense(m.neurons, m.c, of.output.Data),
+		Gates:       m.gates,
+		Inputs:      m.d,
+		Outputs:     m.c,
+		Activations: m.activations(),
 	}
-	if m.empty != nil {
-		*net = *m.empty
-	} else {
-		net.Gates, net.Activations = m.gates, m.activations()
-	}
-	net.Hidden = mat.NewDense(k, m.d, hidden.Data)
-	net.Output = mat.NewDense(k, m.c, output.Data)
-	if m.circular != nil {
-		net.Extra = map[string]*mat.Dense{"filters": mat.NewDense(k, m.d, theta[k*(m.d+m.c):])}
+	if m.perOutput {
+		net.Decay = func(net *convex.Network) float64 {
+			h, o := net.Hidden.RawMatrix(), net.Output.RawMatrix()
+			s := perOutputDecay(o, nil, 0)
+			for j := range h.Rows {
+				for _, v := range h.Data[j*h.Stride : j*h.Stride+h.Cols] {
+					s += v * v
+				}
+			}
+			return s / 2
+		}
 	}
 	return net
 }

@@ -10,6 +10,8 @@ func commands() []*cobra.Command {
 		newInstall(),
 		newExec(),
 		newSolve(),
+		newTable(),
+		newCertify(),
 		newDoctor(),
 		newVersion(),
 	}

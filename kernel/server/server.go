@@ -116,6 +116,8 @@ func Run(ctx context.Context, connectionFile string, o *Options) error {
 	interrupts, ends := make(chan os.Signal, 4), make(chan os.Signal, 4)
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGHUP)
+	// A log that nobody reads any more is a failed write, and not the end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	defer signal.Stop(interrupts)
 	defer signal.Stop(ends)
 
@@ -166,9 +168,12 @@ func New(conn Connection, o *Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	name := "kernel"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	name := os.Getenv("USER") // the user database may be slow to ask
+	if name == "" {
+		name = "kernel"
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
 	}
 	var err error
 	if s.codec, err = wire.NewCodec(conn.Key, conn.SignatureScheme, wire.NewID(), name); err != nil {

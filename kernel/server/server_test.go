@@ -492,6 +492,16 @@ func TestConnectionFile(t *testing.T) {
 	if err != nil || warning == "" || strings.Contains(warning, "secret") || c.IP != "127.0.0.1" || c.Transport != "tcp" {
 		t.Errorf("%+v %q %v", c, warning, err)
 	}
+	for content, want := range map[string]string{
+		`{"key":"k","ip":"127.0.0.1"}`: "", `{"key":"k","ip":"::1"}`: "", `{"key":"k","transport":"ipc","ip":"/x"}`: "",
+		`{"key":"k","ip":"0.0.0.0"}`: "not encrypted", `{"key":"k","ip":"192.0.2.1"}`: "192.0.2.1", `{"key":"","ip":"127.0.0.1"}`: "no key",
+	} {
+		path := filepath.Join(dir, "warn")
+		os.WriteFile(path, []byte(content), 0o600)
+		if _, warning, err := server.ReadConnection(path); err != nil || !strings.Contains(warning, want) || want == "" && warning != "" {
+			t.Errorf("%s: warning %q, want %q", content, warning, want)
+		}
+	}
 	if _, err := server.New(server.Connection{SignatureScheme: "rot13"}, &server.Options{Interpreter: newFake()}); err == nil {
 		t.Error("signature scheme rot13 accepted")
 	}

@@ -55,6 +55,9 @@ func (s *Session) run(ctx context.Context, entry string) *CellError {
 // watch runs f and watches it: the context, the stack, the heap, panics on
 // foreign goroutines.
 func (s *Session) watch(ctx context.Context, f func()) *CellError {
+	if metric(metricStacks) > s.opt.MaxStack/2 {
+		runtime.GC() // stacks of a cell before this one that are not in use any more
+	}
 	s.rt.take()
 	s.m.trace.take()
 	*s.m.line = 0
@@ -112,6 +115,9 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			done = nil
 			stop(interrupted(ctx))
 		case <-tick.C:
+			if metric(metricStacks) > s.opt.MaxStack {
+				runtime.GC() // a dead goroutine's stack is no recursion
+			}
 			if b := metric(metricStacks); b > s.opt.MaxStack {
 				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
 			}

@@ -103,17 +103,27 @@ func New(o Options) (*Session, error) {
 	if o.Publisher != nil {
 		display.SetPublisher(o.Publisher)
 	}
-	time.AfterFunc(100*time.Millisecond, s.warm) // after the first cell of who is in a hurry
+	go s.warm()
 	return s, nil
 }
 
-// warm decodes, before a cell asks for them, the types of the packages that
-// most notebooks use: that is most of what a package's first use costs.
+// warm makes the packages that most notebooks use ready before a cell asks for
+// them: that is most of what a package's first use costs. Once cells run it
+// stands back.
 func (s *Session) warm() {
-	for _, n := range append([]string{"fmt", "math"}, favourites...) {
-		if path, ok := stdlib.Named(n); ok {
-			s.imp.Import(path)
+	for i, name := range append([]string{"fmt", "os", "time", "strings", "math", "errors"}, favourites...) {
+		path, ok := stdlib.Named(name)
+		if !ok {
+			continue
 		}
+		if i == 6 {
+			time.Sleep(100 * time.Millisecond) // these take longer: let the first cell of who is in a hurry pass
+		}
+		if !s.mu.TryLock() {
+			return
+		}
+		s.use(path)
+		s.mu.Unlock()
 	}
 }
 
@@ -181,7 +191,9 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code = normalise(code)
-	s.count++
+	if s.count++; s.count == maxCells {
+		s.count = 1
+	}
 	s.sources.Store(s.count, code)
 	if s.label > 0 {
 		s.numbers.Store(s.count, s.label)

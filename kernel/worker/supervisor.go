@@ -94,7 +94,8 @@ type execution struct {
 	process *process
 }
 
-// Start starts a worker and returns without waiting for it to be ready.
+// Start starts a worker and returns at once: a kernel answers before it can run
+// cells. That the worker cannot be started is told by the first cell.
 func Start(o *Options) (*Supervisor, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
@@ -103,10 +104,12 @@ func Start(o *Options) (*Supervisor, error) {
 	s := &Supervisor{opts: opts, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.renew(); err != nil {
-		return nil, err
-	}
+	go func() {
+		defer s.mu.Unlock()
+		if err := s.renew(); err != nil {
+			s.opts.Log.Error("cannot start a worker", "error", err)
+		}
+	}()
 	return s, nil
 }
 

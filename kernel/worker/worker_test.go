@@ -519,8 +519,12 @@ func TestInterpreterThatCannotStart(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if _, err := Start(&Options{Command: []string{"/nonexistent/program"}}); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
-		t.Error(err)
+	s, err := Start(&Options{Command: []string{"/nonexistent/program"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := run(t, s, "get"); r.Ename != "NoInterpreter" || !strings.Contains(r.Evalue, "/nonexistent") {
+		t.Errorf("%+v", r)
 	}
 }
 
