@@ -1,5 +1,6 @@
 """Notebooks through `gonvex exec`, with no Python in sight, and through nbclient."""
 
+import re
 import shutil
 import subprocess
 
@@ -20,6 +21,32 @@ def pictures(notebook):
     return [o for o in outputs_of(notebook) if {"image/png", "image/svg+xml"} & set(o.get("data", {}))]
 
 
+NUMBER = re.compile(r"[-+]?\d+(?:\.(\d+))?(?:e[-+]?\d+)?")
+
+
+def golden(notebook):
+    """What the cells tagged "golden" print: the numbers that a notebook stands for."""
+    return "".join(
+        o.get("text", "")
+        for c in notebook.cells
+        if c.cell_type == "code" and "golden" in c.metadata.get("tags", [])
+        for o in c.outputs
+    )
+
+
+def assert_same_numbers(got, want):
+    """Words and whole numbers are the same, and others but for two units of the
+    last digit that is printed: a notebook prints as many digits as it is sure of."""
+    assert NUMBER.sub("#", got) == NUMBER.sub("#", want)
+    for a, b in zip(NUMBER.finditer(got), NUMBER.finditer(want)):
+        unit = 10.0 ** -len(b[1]) if b[1] else 0
+        assert abs(float(a[0]) - float(b[0])) <= 2.001 * unit, f"{a[0]}, committed with {b[0]}, in:\n{got}"
+
+
+def committed(path):
+    return golden(nbformat.read(path, as_version=4))
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
 def test_exec_without_python(path, gonvex, tmp_path):
     out, page = tmp_path / path.name, tmp_path / "page.html"
@@ -38,22 +65,37 @@ def test_exec_without_python(path, gonvex, tmp_path):
     assert "data:image/" in text or "<svg" in text
     # The committed notebook has outputs too: that is what a reader sees first.
     assert outputs_of(nbformat.read(path, as_version=4)), f"{path.name} is committed without outputs"
+    assert_same_numbers(golden(notebook), committed(path))
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.name >= "04"], ids=lambda p: p.name)
+def test_parts(path):
+    """Every notebook with figures can be run small, and has numbers to hold it to."""
+    notebook = nbformat.read(path, as_version=4)
+    parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(parameters) == 1 and "scale := 1.0" in parameters[0].source
+    text = "".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert "**The question.**" in text and "**What to see.**" in text
+    assert committed(path)
 
 
 def test_there_is_a_quickstart():
     assert QUICKSTART in NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", [QUICKSTART, TESTDATA / "showcase.ipynb"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, TESTDATA / "showcase.ipynb"], ids=lambda p: p.name)
 def test_nbclient(path, tmp_path):
+    """The same numbers through Jupyter's own client."""
     notebook = nbformat.read(path, as_version=4)
+    want = golden(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     NotebookClient(
-        notebook, kernel_name=KERNEL, timeout=10 * TIMEOUT, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, kernel_name=KERNEL, timeout=30 * 60, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     assert pictures(notebook)
+    assert_same_numbers(golden(notebook), want)
 
 
 def test_exec_needs_no_home(gonvex, tmp_path):
