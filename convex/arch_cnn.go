@@ -100,7 +100,11 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		if pool == "average" {
 			m.Scale = 1 / float64(K)
 		}
-		if m.Patterns, err = p.patternsFor(ctx, m.X, s, nil); err == nil {
+		var search func() (*Patterns, error)
+		if t.loss.anyGrad() != nil {
+			search = func() (*Patterns, error) { return p.searchPatterns(ctx, m, t.loss, s) }
+		}
+		if m.Patterns, err = p.patternsFor(ctx, m.X, s, search); err == nil {
 			cones = m.Cones()
 		}
 	}

@@ -61,7 +61,7 @@ func newBits(k, n int) [][]uint64 {
 //
 // This is the pricing of neurons outside the patterns at hand: a start with
 // phi > beta is a neuron that lowers the objective.
-func ascend(m *maskedData, us, sgn, theta []float64, pats [][]uint64, steps int) []float64 {
+func ascend(m *maskedModel, us, sgn, theta []float64, pats [][]uint64, steps int) []float64 {
 	k, d := len(sgn), m.d
 	g, trial, tg := make([]float64, k*d), make([]float64, k*d), make([]float64, k*d)
 	tp := newBits(k, m.n)
@@ -130,10 +130,10 @@ func ascend(m *maskedData, us, sgn, theta []float64, pats [][]uint64, steps int)
 // It moves all neurons at once towards cells that a convex program over fixed
 // patterns cannot reach, and its result is a feasible point of that program
 // over the patterns it ends in.
-func reluDescent(m *maskedData, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
+func reluDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
 	k, d := len(sgn), m.d
 	pats := newBits(k, m.n)
-	f, grad, signed := make([]float64, m.n), make([]float64, m.n), make([]float64, k*d)
+	f, grad, signed := make([]float64, m.samples), make([]float64, m.samples), make([]float64, k*d)
 	// predict sets f and the patterns of w; value adds the penalty.
 	value := func(w []float64) float64 {
 		m.patternsOf(pats, w)
@@ -229,23 +229,22 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 	if !(beta > 0) || loss.Value == nil || loss.Prox == nil || loss.Conj == nil || loss.anyGrad() == nil {
 		return nil, fmt.Errorf("convex: GeneratePatterns: want beta > 0 (have %g) and a loss with Value, Grad or Subgrad, Prox and Conj (have %q)", beta, loss.Name)
 	}
+	return generatePatterns(ctx, &MaskedData{X: X, Signed: true}, loss, beta, seed, s)
+}
+
+// generatePatterns is GeneratePatterns for networks whose neurons act on data
+// with several patches of a sample, and a scale.
+func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
 	s = s.withDefaults()
-	rng := rand.New(rand.NewPCG(seed, 0x6761746573))
-	data := &MaskedData{X: X, Signed: true}
-	mon := NewMonitor(ctx, "patterns", s)
 	g := &generator{
-		m: newMaskedData(X), loss: loss, beta: beta, rng: rng, mon: mon, data: data,
-		seen: map[string]int{},
+		m: newMaskedModel(data), loss: loss, beta: beta, rng: rand.New(rand.NewPCG(seed, 0x6761746573)),
+		mon: NewMonitor(ctx, "patterns", s), data: data, seen: map[string]int{},
 	}
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
 	}
 	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
-		sampled, err := SamplePatterns(X, 50, seed)
-		if err != nil {
-			return nil, err
-		}
-		return sampled, nil
+		return SamplePatterns(data.X, 50, seed)
 	}
 	return g.patterns(), nil
 }
@@ -255,8 +254,8 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 const generationTime = 20 * time.Second
 
 type generator struct {
-	m    *maskedData
-	data *MaskedData
+	m    *maskedModel
+	data *MaskedData // without patterns
 	loss Fn
 	beta float64
 	rng  *rand.Rand
@@ -298,7 +297,7 @@ func (g *generator) add(bits []uint64, u []float64) int {
 }
 
 func (g *generator) run(ctx context.Context, s *Settings) error {
-	n := g.m.n
+	n := g.m.samples
 	g.cone = newConeData(g.data.X)
 	g.f, g.theta = make([]float64, n), make([]float64, n)
 	g.loss.anyGrad()(g.theta, g.f)
@@ -411,7 +410,8 @@ func (g *generator) price(round int) (worst float64, added int) {
 		start(own[j], nr.sign, 0)
 	}
 	run := ssn{cone: g.cone}
-	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m, p, g.theta, g.beta) })
+	theta := g.m.spread(g.theta)
+	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m.maskedData, p, theta, g.beta) })
 	sort.Slice(cands, func(a, b int) bool { return cands[a].norm > cands[b].norm })
 	for _, c := range cands {
 		worst = math.Max(worst, c.norm/g.beta)

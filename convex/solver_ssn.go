@@ -29,24 +29,28 @@ func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
 }
 
 func (m *maskedModel) adjointSet(g, r []float64, set *patternSet) {
-	if m.patches > 1 {
-		rep := make([]float64, m.n)
-		for k := 0; k < m.patches; k++ {
-			copy(rep[k*m.samples:], r[:m.samples])
-		}
-		r = rep
-	}
+	r = m.spread(r)
 	m.maskedData.adjointSet(g, r, set)
 	if m.slope != 0 {
 		all := make([]float64, m.d)
-		blas64.Gemv(blas.Trans, m.scale*m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
-		scale(m.scale*(1-m.slope), g)
+		blas64.Gemv(blas.Trans, m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
+		scale(1-m.slope, g)
 		for j := range set.bits {
 			axpy(1, all, g[j*m.d:][:m.d])
 		}
-	} else if m.scale != 1 {
-		scale(m.scale, g)
 	}
+}
+
+// spread gives every row, of a patch, what its sample has in r, scaled.
+func (m *maskedModel) spread(r []float64) []float64 {
+	if m.patches == 1 && m.scale == 1 {
+		return r
+	}
+	rows := make([]float64, m.n)
+	for i := range rows {
+		rows[i] = m.scale * r[i%m.samples]
+	}
+	return rows
 }
 
 // forward sets f to the sum of A_j v_j over patterns of sign +1.
