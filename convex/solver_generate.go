@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"time"
 
@@ -308,6 +309,10 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		deadline = time.Now().Add(time.Until(dl) / 2)
 	}
 	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
+	if g.data.winners {
+		g.descents(stop)
+		return nil
+	}
 	quiet := 0
 	var history []float64
 	tol := s.Tol
@@ -338,6 +343,48 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		}
 	}
 	return nil
+}
+
+// descents searches by descents alone, where the cones are not those of the
+// signs of the rows: after each, neurons that violate the dual constraint
+// join, as small ones, for the next. The patterns of the last round are kept.
+func (g *generator) descents(stop func() bool) {
+	const starts = 64
+	d := g.m.d
+	g.descend(0, 200, 150, stop)
+	for round := 1; round < 20 && !stop(); round++ {
+		before, net := g.value, g.net
+		us, sgn := make([]float64, starts*d), make([]float64, starts)
+		for i := range us {
+			us[i] = g.rng.NormFloat64()
+		}
+		for j := range sgn {
+			sgn[j] = 1 - 2*float64(j%2)
+		}
+		pats := newBits(starts, g.m.n)
+		phi := ascend(g.m, us, sgn, g.theta, pats, 40)
+		g.bits, g.gate, g.idle, g.seen = nil, nil, nil, map[string]int{}
+		size := 1.0
+		for _, nr := range net {
+			size = math.Min(size, norm2(nr.v))
+		}
+		g.net = slices.Clip(net)
+		for j, p := range phi {
+			if p > g.beta {
+				u := append([]float64(nil), us[j*d:][:d]...)
+				g.add(pats[j], u)
+				scale(0.1*size, u)
+				g.net = append(g.net, neuron{u, sgn[j]})
+			}
+		}
+		g.descend(round, 0, 100, stop)
+		if g.value == before {
+			g.net = net
+		}
+		if before-g.value < 1e-4*math.Abs(g.value) {
+			return
+		}
+	}
 }
 
 // price searches for neurons that violate the dual constraint at theta and
