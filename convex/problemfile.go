@@ -29,7 +29,7 @@ var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X"
 // by fileOptions.
 var archFields = []string{
 	"patches", "shape", "filter", "stride", "padding", "pool", "penalty", "slope",
-	"coefficients", "layers", "filter_norm", "filters",
+	"coefficients", "layers", "filter_norm", "filters", "units",
 }
 
 // fileOptions is what an architecture with options has, to be read from and
