@@ -24,9 +24,10 @@ import (
 
 // ExportCell is a cell of a notebook that is to become a program.
 type ExportCell struct {
-	Source string
-	Number int    // by which messages and the program name a code cell
-	Note   string // not empty: the source is no code; it becomes a comment below this line
+	Source  string
+	Number  int    // by which messages and the program name a code cell
+	Comment bool   // the source is not to run: it becomes a comment
+	Note    string // a line above that comment
 	// MayFail says that the program goes on when the cell panics, and that the
 	// cell may be code that does not compile.
 	MayFail bool
@@ -143,14 +144,14 @@ func Export(cells []ExportCell) (*Program, error) {
 		x.asked[name] = true
 	}
 	for _, c := range cells {
-		if c.Note == "" {
+		if !c.Comment {
 			x.ask(normalise(c.Source))
 		}
 	}
 	for i, c := range cells {
 		e := &exported{ExportCell: c, id: i + 1, src: normalise(c.Source), defines: map[*ast.Ident]*symbol{}}
 		x.cells = append(x.cells, e)
-		if e.Note != "" {
+		if e.Comment {
 			continue
 		}
 		if err := x.cell(e); err != nil {
@@ -370,10 +371,7 @@ func (x *exporter) record(e *exported, t *tx, c *checked) {
 	e.parsed, e.values, e.info, e.order = t.pc, t.values, t.first, t.stmts
 
 	// Names first: declarations mention each other.
-	var changed []*decl
-	for _, d := range t.w.sorted(func(d *decl) bool { return d.dirty }) {
-		changed = append(changed, d)
-	}
+	changed := t.w.sorted(func(d *decl) bool { return d.dirty })
 	for key, d := range t.w.decls {
 		if d.kind == declConst && d.emitted == "" || d.kind == declConst && x.retyped(d, t) {
 			n := *d

@@ -97,7 +97,7 @@ func notebookText(t *testing.T, cells []ExportCell) string {
 	}
 	var b strings.Builder
 	for _, c := range cells {
-		if c.Note != "" {
+		if c.Comment {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -148,10 +148,10 @@ func TestExportTables(t *testing.T) {
 				e := ExportCell{Source: c.code, Number: i + 1}
 				_, e.MayFail = c.want["err"]
 				if why := notExported[fmt.Sprintf("%s/%d", sec.name, i+1)]; why != "" {
-					e.Note = why
+					e.Comment, e.Note = true, why
 				}
 				if c.interrupt > 0 {
-					e.Note = "A cell that is interrupted"
+					e.Comment = true
 				}
 				cells = append(cells, e)
 			}

@@ -372,11 +372,11 @@ func (x *exporter) program() (*Program, error) {
 	var b strings.Builder
 	var calls strings.Builder
 	for _, e := range x.cells {
-		if e.Note == "" {
+		if !e.Comment {
 			fmt.Fprintf(&b, "\n// Cell %d\n\n", e.Number)
 		}
 		switch {
-		case e.Note != "":
+		case e.Comment:
 			b.WriteString("\n" + commented(e.Note, e.src) + "\n")
 		case e.comment != "":
 			b.WriteString(commented(e.comment+":", e.src) + "\n")
@@ -399,7 +399,7 @@ func (x *exporter) program() (*Program, error) {
 	for p := range x.blank {
 		imports = append(imports, "_ "+strconv.Quote(p))
 	}
-	src := "package main\n\n" + importBlock(imports) + "\n" + texts(head) + "func main() {\n" + x.mainHead() + calls.String() + "}\n" + b.String()
+	src := "package main\n\n" + importBlock(imports) + "\n" + texts(head) + b.String() + "\nfunc main() {\n" + x.mainHead() + calls.String() + "}\n"
 	out, err := x.finish(src)
 	if err != nil {
 		return nil, err
@@ -428,13 +428,13 @@ func importBlock(lines []string) string {
 // commented is text as a comment that belongs to no declaration.
 func commented(note, text string) string {
 	var b strings.Builder
-	for _, l := range append(strings.Split(note, "\n"), strings.Split(strings.Trim(text, "\n"), "\n")...) {
+	for _, l := range strings.Split(strings.Trim(note+"\n"+text, "\n"), "\n") {
 		if len(l) > 2000 {
 			l = strings.ToValidUTF8(l[:200], "") + " … (a line of " + strconv.Itoa(len(l)) + " bytes)"
 		}
 		b.WriteString(strings.TrimRight("// "+strings.ReplaceAll(l, "\r", " "), " ") + "\n")
 	}
-	return strings.TrimPrefix(b.String(), "//\n")
+	return b.String()
 }
 
 // write writes a cell: its declarations, then its statements as a function.
