@@ -50,6 +50,7 @@ type symbol struct {
 
 	text *snippet // its declaration; nil for variables and packages
 	typ  []part   // of a variable
+	at   int      // of a variable in its cell
 
 	// A variable that only the statements of one cell know stays theirs.
 	shared   bool
@@ -418,6 +419,7 @@ func (x *exporter) record(e *exported, t *tx, c *checked) {
 		if y.cells == nil {
 			y.cells = map[*exported]bool{}
 			y.typ = x.typeParts(v.Type(), t.w)
+			y.at = x.offset(e, id.Pos())
 		}
 		y.cells[e] = true
 		own[v], e.defines[id] = y, y

@@ -1,91 +1,17 @@
 package session
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gonvex/gonvex/kernel/kerneltest/programs"
 )
-
-// builder compiles many programs into one binary: each becomes a package, and
-// the binary runs the one whose number it is given.
-type builder struct {
-	dir     string
-	overlay map[string]string
-	n       int
-}
-
-const builtIn = "testdata/exported" // there only for the compiler, by -overlay
-
-func newBuilder(t *testing.T) *builder {
-	return &builder{dir: t.TempDir(), overlay: map[string]string{}}
-}
-
-func (b *builder) file(t *testing.T, name, text string) {
-	t.Helper()
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	real := filepath.Join(b.dir, strings.ReplaceAll(name, "/", "_"))
-	if err := os.WriteFile(real, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	b.overlay[filepath.Join(here, builtIn, name)] = real
-}
-
-// add takes a program and returns its number.
-func (b *builder) add(t *testing.T, program []byte) int {
-	t.Helper()
-	b.n++
-	text := strings.Replace(string(program), "package main", fmt.Sprintf("package p%d", b.n), 1)
-	text = strings.Replace(text, "\nfunc main() {", "\nfunc Main() {", 1)
-	b.file(t, fmt.Sprintf("p%d/p.go", b.n), text)
-	return b.n
-}
-
-// build returns a function that runs a program and returns what it prints.
-func (b *builder) build(t *testing.T) func(n int) (string, error) {
-	t.Helper()
-	var imports, cases strings.Builder
-	for i := 1; i <= b.n; i++ {
-		fmt.Fprintf(&imports, "import %q\n", fmt.Sprintf("github.com/gonvex/gonvex/kernel/session/%s/p%d", builtIn, i))
-		fmt.Fprintf(&cases, "case \"%d\": p%d.Main()\n", i, i)
-	}
-	b.file(t, "main.go", "package main\n"+imports.String()+"import \"os\"\nfunc main() {\nswitch os.Args[1] {\n"+cases.String()+"}\n}\n")
-	overlay, err := json.Marshal(map[string]any{"Replace": b.overlay})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(b.dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(b.dir, "programs")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", list, "-o", bin, "./"+builtIn)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return func(n int) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, bin, itoa(n))
-		var out, errw bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &errw
-		err := cmd.Run()
-		if err != nil {
-			err = fmt.Errorf("%w: %s", err, errw.String())
-		}
-		return strings.ReplaceAll(out.String(), fmt.Sprintf("p%d.", n), "main."), err
-	}
-}
 
 // notebookText is what the cells print and show in a session.
 func notebookText(t *testing.T, cells []ExportCell) string {
@@ -135,12 +61,12 @@ var notExported = map[string]string{
 
 // The cells of the tables print as a program what they print as cells.
 func TestExportTables(t *testing.T) {
-	b := newBuilder(t)
+	set := programs.New(t)
 	type program struct {
-		name, source, want string
-		n                  int
+		name, want string
+		n          int
 	}
-	var programs []program
+	var all []program
 	for _, file := range []string{"testdata/cells.txt", "testdata/cells-issues.txt", "testdata/cells-export.txt"} {
 		for _, sec := range readTable(t, file) {
 			var cells []ExportCell
@@ -160,20 +86,17 @@ func TestExportTables(t *testing.T) {
 				t.Errorf("%s: %v", sec.name, err)
 				continue
 			}
-			programs = append(programs, program{sec.name, string(p.Source), notebookText(t, cells), b.add(t, p.Source)})
+			all = append(all, program{sec.name, notebookText(t, cells), set.Add(t, p.Source)})
 		}
 	}
-	run := b.build(t)
-	for _, p := range programs {
-		got, err := run(p.n)
+	set.Build(t)
+	for _, p := range all {
+		got, err := set.Run(t, p.n, "", time.Minute)
 		if err != nil {
 			t.Errorf("%s: %v", p.name, err)
 		}
 		if got != p.want {
 			t.Errorf("%s: the program prints\n%s\nthe cells\n%s", p.name, firstDifference(got, p.want), firstDifference(p.want, got))
-		}
-		if dir := os.Getenv("EXPORT_KEEP"); dir != "" {
-			os.WriteFile(filepath.Join(dir, fmt.Sprintf("p%d.go", p.n)), []byte("// "+p.name+"\n"+p.source), 0o644)
 		}
 	}
 }
@@ -187,4 +110,111 @@ func firstDifference(a, b string) string {
 		}
 	}
 	return "\t(the end)"
+}
+
+// export is the program of some cells.
+func export(t *testing.T, cells ...ExportCell) *Program {
+	t.Helper()
+	for i := range cells {
+		cells[i].Number = i + 1
+	}
+	p, err := Export(cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// What a person reads and edits is the cells' own text.
+func TestExportText(t *testing.T) {
+	cells := []ExportCell{
+		{Source: "# Title\n\nSome *text*.", Comment: true},
+		{Source: "%time\n// twice is two times x.\nfunc twice(x float64) float64 { return 2 * x } // quickly\n\nn := 3 // three\nvalues := []float64{1, 2} // of the notebook\nlen(values)"},
+		{Source: "sum, err := floats.Sum(values), error(nil)\nif sum > 1 {\n\tpanic(input(\"why? \"))\n}\nsum", MayFail: true},
+		{Source: "import \"nosuch\"", MayFail: true},
+		{Source: "%who"},
+		{Source: "values?"},
+		{Source: "%timeit twice(3)"},
+		{Source: "rm -rf everything", Comment: true, Note: "Tagged skip-execution:"},
+		{Source: "type Text string\nvar greeting Text"},
+		{Source: "func hello() { fmt.Println(greeting) }\ngreeting = \"hello\"\nsol, err := convex.Solve(ctx, convex.Problem{}, nil)"},
+		{Source: "func (t Text) String() string { return \"<\" + string(t) + \">\" }\nhello()\nsol"},
+	}
+	for i := range cells {
+		cells[i].Number = i + 1
+	}
+	p, err := Export(cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/export.txt"
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, p.Source, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(p.Source) {
+		t.Errorf("the program is not that of %s (UPDATE_GOLDEN=1 writes it):\n%s\nwant\n%s", golden, firstDifference(string(p.Source), string(want)), firstDifference(string(want), string(p.Source)))
+	}
+	notes := strings.Join(p.Notes, "\n")
+	for _, want := range []string{"cell 7: %timeit is left out", "cell 11: Text has the method String from the start"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("no note %q among\n%s", want, notes)
+		}
+	}
+}
+
+// An error names the cell, and the position in it.
+func TestExportErrors(t *testing.T) {
+	for _, c := range []struct{ code, msg string }{
+		{"x := \n", "cell[3]:2:1: expected operand"},
+		{"\n\tundefinedName + 1", "cell[3]:2:2: undefined: undefinedName"},
+		{"func f( {", "cell[3]:1:9: "},
+		{"x\n//line other.go:7\nx", "a position outside of the cell"},
+		{"%time for {", "cell[3]:1:11: expected '}'"},
+		{"%nosuch", ""},
+	} {
+		_, err := Export([]ExportCell{{Source: "prose", Comment: true}, {Source: "x := 1", Number: 2}, {Source: c.code, Number: 3}})
+		if c.msg == "" {
+			if err != nil {
+				t.Errorf("%q: %v", c.code, err)
+			}
+			continue
+		}
+		var ce *CellError
+		if !errors.As(err, &ce) || ce.Cell != 3 {
+			t.Errorf("%q: no error of cell 3 but %v", c.code, err)
+		} else if !strings.HasPrefix(ce.Error(), c.msg) {
+			t.Errorf("%q: %v", c.code, err)
+		}
+	}
+}
+
+// Whatever the cells are, export ends with a program that compiles or an error.
+func FuzzExport(f *testing.F) {
+	for _, file := range []string{"testdata/cells.txt", "testdata/cells-issues.txt", "testdata/cells-export.txt"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, sec := range strings.Split("\n"+string(text), "\n### ")[1:] {
+			_, body, _ := strings.Cut(sec, "\n")
+			f.Add(body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var cells []ExportCell
+		for i, c := range strings.Split(text, "\n---\n") {
+			cells = append(cells, ExportCell{Source: c, Number: i + 1, MayFail: true})
+		}
+		if p, err := Export(cells); err != nil && !strings.Contains(err.Error(), "but not in a compiled program") {
+			t.Fatal(err)
+		} else if err == nil && len(p.Source) == 0 {
+			t.Fatal("no program")
+		}
+	})
 }

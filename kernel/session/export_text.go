@@ -87,7 +87,14 @@ func (x *exporter) body(e *exported) []part {
 			if s.Tok == token.DEFINE {
 				if before, ok := x.locals(e, s.Lhs); ok {
 					eq := x.offset(e, s.TokPos)
-					text[st] = append(before, cut(off, end).render(edit{eq, eq + 2, []part{lit("=")}})...)
+					changes := []edit{{eq, eq + 2, []part{lit("=")}}}
+					for _, l := range s.Lhs {
+						if id := l.(*ast.Ident); x.idle(e, id) {
+							at := x.offset(e, id.Pos())
+							changes = append(changes, edit{at, e.word(at), []part{lit("_")}})
+						}
+					}
+					text[st] = append(before, cut(off, end).render(changes...)...)
 				}
 			}
 		case *ast.DeclStmt:
@@ -239,7 +246,7 @@ func (x *exporter) locals(e *exported, names []ast.Expr) ([]part, bool) {
 	for _, n := range names {
 		y := e.defines[n.(*ast.Ident)]
 		switch {
-		case y == nil:
+		case y == nil || x.idle(e, n.(*ast.Ident)):
 		case y.shared:
 			shared = true
 		default:
@@ -249,11 +256,29 @@ func (x *exporter) locals(e *exported, names []ast.Expr) ([]part, bool) {
 	return ps, shared
 }
 
+// idle tells a variable of the cell's own that is defined and never used.
+func (x *exporter) idle(e *exported, id *ast.Ident) bool {
+	y := e.defines[id]
+	if y == nil || y.shared {
+		return false
+	}
+	n := 0
+	for _, h := range e.holes {
+		if h.sym == y && h.own {
+			n++
+		}
+	}
+	return n == 1
+}
+
 // assigned is a var declaration as assignments.
 func (x *exporter) assigned(e *exported, vs *ast.ValueSpec, first bool) []part {
 	name := func(id *ast.Ident) part {
-		if y := e.defines[id]; y != nil && y.shared {
+		switch y := e.defines[id]; {
+		case y != nil && y.shared:
 			return part{sym: y}
+		case x.idle(e, id):
+			return lit("_")
 		}
 		return lit("%s", id.Name)
 	}
@@ -468,6 +493,7 @@ func (x *exporter) write(b, calls *strings.Builder, e *exported, body []part) {
 			x.dispatcher(b, y)
 		}
 	}
+	slices.SortStableFunc(e.vars, func(a, b *symbol) int { return cmp.Compare(a.at, b.at) })
 	var vars []string
 	for _, y := range e.vars {
 		if y.shared {
@@ -502,7 +528,7 @@ func (x *exporter) write(b, calls *strings.Builder, e *exported, body []part) {
 	}
 	if e.timed {
 		t, f := x.need("time").name, x.need("fmt").name
-		fmt.Fprintf(b, "defer func(start %s.Time) { %s.Println(%s.Since(start).Round(%s.Microsecond)) }(%s.Now()) // %%time\n", t, f, t, t, t)
+		fmt.Fprintf(b, "// %%time\ndefer func(start %s.Time) { %s.Println(%s.Since(start).Round(%s.Microsecond)) }(%s.Now())\n", t, f, t, t, t)
 	}
 	b.WriteString(text + "\n")
 	if e.main != nil {
