@@ -9,6 +9,7 @@ func commands() []*cobra.Command {
 		newWorker(),
 		newInstall(),
 		newExec(),
+		newExport(),
 		newSolve(),
 		newTable(),
 		newCertify(),

@@ -144,13 +144,23 @@ func (s *Session) reset() error {
 	if err := s.start(); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
+	w, err := s.emptyWorld()
+	if err != nil {
+		return err
+	}
+	s.world.Store(w)
+	return nil
+}
+
+// emptyWorld is the world before the first cell.
+func (s *Session) emptyWorld() (*world, error) {
 	for _, p := range []string{"cmp", "iter", "sync", "sort", "context"} { // what the prelude and ctx name
 		s.aliases.Store(alias(p), p)
 	}
 	w := &world{decls: map[string]*decl{}, imports: map[string]string{}}
 	f, err := parser.ParseFile(s.fset, "predeclared", predeclared, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, d := range f.Decls {
 		fd := d.(*ast.FuncDecl)
@@ -158,8 +168,7 @@ func (s *Session) reset() error {
 		w.decls[fd.Name.Name] = &decl{kind: declFunc, key: fd.Name.Name, fn: fd, emitted: emitted, refs: map[string]bool{}, predeclared: true}
 	}
 	w.decls["ctx"] = &decl{kind: declVar, key: "ctx", typ: alias("context") + ".Context", emitted: "R_ctx", refs: map[string]bool{}, predeclared: true}
-	s.world.Store(w)
-	return nil
+	return w, nil
 }
 
 // SetCount gives the next cell the number that its notebook shows: messages

@@ -29,6 +29,10 @@ type tx struct {
 	main     string // the cell's main function, called once at its end
 	lastPos  token.Pos
 
+	extend   func(changed map[string]bool) // may change more, if not nil
+	first    *types.Info                   // of the first pass, in which the cell's variables are local
+	replaced map[string]*decl              // the variables of before that the cell defines with another type
+
 	emission
 }
 
@@ -52,7 +56,18 @@ func (t *tx) warnf(format string, a ...any) {
 }
 
 // compile checks the cell and loads what it declares and its entry function.
-func (t *tx) compile() (err error) {
+func (t *tx) compile() error {
+	return t.guarded(func() error {
+		c, err := t.analyse()
+		if err != nil {
+			return err
+		}
+		return t.emit(c.info, c.body, c.last)
+	})
+}
+
+// guarded runs a step of the transaction. What it panics with is an error.
+func (t *tx) guarded(step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			ce, ok := r.(*CellError)
@@ -65,17 +80,21 @@ func (t *tx) compile() (err error) {
 			err = ce
 		}
 	}()
+	return step()
+}
+
+// analyse checks the cell and puts what it declares into the transaction's world.
+func (t *tx) analyse() (*checked, error) {
 	if err := t.addImports(); err != nil {
-		return err
+		return nil, err
 	}
 	t.collect()
 	t.autoImport()
 	changed := t.replace()
-	info, err := t.checkStatements(changed)
-	if err != nil {
-		return err
+	if t.extend != nil {
+		t.extend(changed)
 	}
-	return t.emit(info.info, info.body, info.last)
+	return t.checkStatements(changed)
 }
 
 // addImports takes the cell's imports into the world; the latest of a name wins.
@@ -249,6 +268,9 @@ func (t *tx) replace() map[string]bool {
 			delete(t.newNames, d.key)
 			continue
 		}
+		if o := t.w.decls[d.key]; o != nil { // values that live find the new method where they found the old
+			d.bridge, d.bridgeSig = o.bridge, o.bridgeSig
+		}
 		fresh = append(fresh, d)
 		changed[d.key] = true
 		if d.kind == declType || d.kind == declMethod {
@@ -336,6 +358,7 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	}
 	t.defineConsts(info, changed)
 	old, defined := t.defineVars(info, changed)
+	t.first, t.replaced = info, old
 	for id, o := range info.Uses { // what a redefinition reads is the variable of before
 		if v, ok := o.(*types.Var); ok && v.Parent() == pkg.Scope() && old[v.Name()] != nil && t.inStatements(id) {
 			id.Name += sep + "old"
