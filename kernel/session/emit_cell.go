@@ -162,11 +162,14 @@ func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
 		inits(i)
 		if last != nil && i == len(body.List)-1 {
 			b.WriteString(em.show(last))
+		} else if s, ok := em.dropped(st); ok {
+			b.WriteString(s)
 		} else {
 			b.WriteString(em.stmt(st))
 		}
 	}
 	inits(len(body.List))
+	b.WriteString(em.unread(body))
 	if framed {
 		b.WriteString("})\n")
 	}

@@ -222,6 +222,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 	}
 	ce = s.run(ctx, entry)
 	vals, _ := s.rt.take()
+	res.Warnings = append(res.Warnings, s.rt.warned()...)
 	if ce == nil {
 		res.Value = s.rt.bundle(vals)
 	}
