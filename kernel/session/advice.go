@@ -162,6 +162,10 @@ var advisors = []advisor{
 
 // advise says what to do about an error, "" if it has nothing to add.
 func (s *Session) advise(e *CellError, w *world) string {
+	advisors := advisors
+	if e.Kind == KindModule { // its words are the go command's
+		advisors = nil
+	}
 	for _, a := range advisors {
 		if m := a.match.FindStringSubmatch(e.Msg); m != nil {
 			if text := a.say(s, w, e, m); text != "" {
@@ -170,6 +174,11 @@ func (s *Session) advise(e *CellError, w *world) string {
 		}
 	}
 	switch e.Kind {
+	case KindModule:
+		if strings.Contains(e.Msg, "cannot be interpreted") {
+			return "use it from a program of its own that a cell starts with os/exec, or look for a package that is plain Go"
+		}
+		return ""
 	case KindInterpreter:
 		return "this is valid Go that the interpreter cannot run; try to write it in a simpler way, for instance in a function of its own with named types"
 	case KindExit:
@@ -185,13 +194,16 @@ func adviseImport(s *Session, _ *world, _ *CellError, m []string) string {
 		return "cells cannot use it safely: build such code as a program of its own and run it with os/exec"
 	}
 	base := path[strings.LastIndexByte(path, '/')+1:]
+	if first, rest, _ := strings.Cut(path, "/"); rest != "" && strings.Contains(first, ".") && !strings.HasPrefix(path, "gonum.org/") {
+		return "bring its module first, in a cell of its own: %get " + path
+	}
 	if p, ok := stdlib.Named(base); ok && p != path {
 		return fmt.Sprintf("did you mean %q?", p)
 	}
 	if near := nearest(path, stdlib.Paths()); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return "cells can import Go's library, gonum, gonum/plot and Gonvex's own packages; %help lists them"
+	return "cells can import Go's library, gonum, gonum/plot, Gonvex's own packages and what %get brings"
 }
 
 func adviseMember(s *Session, w *world, _ *CellError, m []string) string {

@@ -60,7 +60,7 @@ type completer struct {
 
 // add offers a match; the groups come one after the other.
 func (c *completer) add(group int, m Match) {
-	if c.seen[m.Text] || m.Text == "_" || strings.Contains(m.Text, sep) || strings.HasPrefix(m.Text, "P_") {
+	if c.seen[m.Text] || m.Text == "_" || strings.Contains(m.Text, sep) || strings.Contains(m.Text, modSep) || strings.HasPrefix(m.Text, "P_") {
 		return
 	}
 	if len(m.Text) < len(c.prefix) || !strings.EqualFold(m.Text[:len(c.prefix)], c.prefix) {
@@ -133,7 +133,7 @@ func (c *completer) importPath(toks []lexeme, text string) bool {
 		switch toks[i].tok {
 		case token.IMPORT:
 			c.prefix = text[last.off+1:]
-			for _, p := range stdlib.Paths() {
+			for _, p := range append(stdlib.Paths(), c.s.mods.paths()...) {
 				c.add(0, Match{Text: p, Kind: KindPath})
 			}
 			return true
@@ -297,7 +297,7 @@ func (s *Session) declaration(d *decl) string {
 		c.Body, c.Doc = nil, nil
 		return plainNames(s.print(&c))
 	case declType:
-		line, _, more := strings.Cut(s.print(d.spec), "\n")
+		line, _, more := strings.Cut(plainNames(s.print(d.spec)), "\n")
 		if more {
 			line += " … }"
 		}
@@ -310,7 +310,7 @@ func (s *Session) declaration(d *decl) string {
 
 // match describes an object.
 func match(o types.Object) Match {
-	m := Match{Text: o.Name(), Signature: types.ObjectString(o, qualifier)}
+	m := Match{Text: o.Name(), Signature: ownNames(types.ObjectString(o, qualifier))}
 	switch o := o.(type) {
 	case *types.PkgName:
 		m.Kind = KindPackage

@@ -33,7 +33,9 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 	if err := t.writeInstances(); err != nil {
 		return err
 	}
-	t.entry = fmt.Sprintf("C_%d", t.n)
+	if t.entry == "" {
+		t.entry = fmt.Sprintf("C_%d", t.n)
+	}
 	if ts := t.typeDefs.String(); ts != "" {
 		if err := t.s.load("package main\n" + ts); err != nil {
 			return err

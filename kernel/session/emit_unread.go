@@ -88,6 +88,9 @@ func (em *emitter) unread(body *ast.BlockStmt) string {
 				continue
 			}
 			_, line, _ := em.t.s.position(id.Pos())
+			if line == 0 { // of a third-party package
+				continue
+			}
 			fmt.Fprintf(&b, "R_.Unread(%q, %d, %s)\n", d.key, line, d.emitted)
 		}
 	}
@@ -126,6 +129,10 @@ func (em *emitter) dropped(st ast.Stmt) (string, bool) {
 	if !ok || em.prints(es.X) {
 		return "", false
 	}
+	_, line, _ := em.t.s.position(es.Pos())
+	if line == 0 {
+		return "", false
+	}
 	call, ok := ast.Unparen(es.X).(*ast.CallExpr)
 	if !ok || em.info.Types[call.Fun].IsType() || em.info.Types[call.Fun].IsBuiltin() {
 		return "", false
@@ -142,7 +149,6 @@ func (em *emitter) dropped(st ast.Stmt) (string, bool) {
 		return "", false
 	}
 	v := em.fresh("e")
-	_, line, _ := em.t.s.position(call.Pos())
 	return em.mark(st) + strings.Repeat("_, ", results-1) + v + " := " + em.expr(call) + "\n" +
 		fmt.Sprintf("R_.Unread(%q, %d, %s)\n", "the error of "+em.callee(call), line, v), true
 }

@@ -102,9 +102,12 @@ func calleeAt(toks []lexeme, off int) int {
 func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle {
 	if pn, ok := o.(*types.PkgName); ok {
 		d, _ := stdlib.DocOf(pn.Imported().Path(), "")
+		if doc := s.mods.doc(pn.Imported().Path()); doc != "" {
+			d.Text = doc
+		}
 		return docBundle(fmt.Sprintf("package %s // import %q", pn.Imported().Name(), pn.Imported().Path()), d.Text)
 	}
-	sig := types.ObjectString(o, qualifier)
+	sig := ownNames(types.ObjectString(o, qualifier))
 	if o.Pkg() == nil {
 		d, ok := stdlib.DocOf("builtin", o.Name())
 		if !ok {
@@ -116,7 +119,9 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 	if owner := ownerOf(p, o); owner != "" {
 		key = owner + "." + key
 	}
-	if !inMain(o) {
+	if mp := s.mods.get(o.Pkg().Path()); mp != nil { // seen from outside; inside it is a declaration like the cells'
+		key = mp.prefix + key
+	} else if !inMain(o) {
 		if d, ok := stdlib.DocOf(o.Pkg().Path(), key); ok {
 			if d.Signature != "" {
 				sig = d.Signature
@@ -133,11 +138,12 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 			return docBundle(sig, "")
 		}
 		return docBundle(sig, declared(fieldDoc(d.spec, o.Name()), s, d))
-	case !topLevel(o) && d.kind != declMethod:
+	case inMain(o) && !topLevel(o) && d.kind != declMethod:
 		return docBundle(sig, "")
 	}
 	text := d.doc
 	switch {
+	case d.kind == declVar && s.mods.owner(d.key) != "":
 	case d.kind == declVar:
 		text = commentAt(s.source(d.cell), d.line)
 		if sum := s.summary(d); sum != "" {
@@ -146,7 +152,7 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 	case d.kind == declConst:
 		sig = s.declaration(d)
 	case d.kind == declType, detail > 0 && d.node() != nil:
-		sig = s.print(d.node())
+		sig = plainNames(s.print(d.node()))
 		if d.kind == declType {
 			sig = "type " + sig
 			sig += s.methodList(p.w, d)
@@ -162,7 +168,11 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 
 // declared is a doc comment and where what it is about was declared.
 func declared(text string, s *Session, d *decl) string {
-	return strings.TrimSpace(fmt.Sprintf("%s\n\ndeclared in cell %d", text, s.number(d.cell)))
+	place := fmt.Sprintf("declared in cell %d", s.number(d.cell))
+	if path := s.mods.owner(d.key); path != "" {
+		place = fmt.Sprintf("import %q", path)
+	}
+	return strings.TrimSpace(text + "\n\n" + place)
 }
 
 // methodList is the declarations of a type's methods.

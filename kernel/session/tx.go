@@ -70,6 +70,9 @@ func (t *tx) compile() (err error) {
 	}
 	t.collect()
 	t.autoImport()
+	if err := t.qualify(); err != nil {
+		return err
+	}
 	changed := t.replace()
 	info, err := t.checkStatements(changed)
 	if err != nil {
