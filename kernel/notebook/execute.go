@@ -197,7 +197,7 @@ func (x *execution) cell(ctx context.Context, r Runner, index int, c *Cell, coun
 		})
 	}
 	for _, w := range reply.Warnings {
-		s.stream("stderr", strings.TrimSuffix(w, "\n")+"\n")
+		s.stream("stderr", "warning: "+strings.TrimSuffix(w, "\n")+"\n")
 	}
 	if reply.Status == "ok" && !reply.Died {
 		if reply.Value != nil && len(reply.Value.Data) > 0 {

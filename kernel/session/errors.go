@@ -11,6 +11,7 @@ import (
 const (
 	KindSyntax      = "syntax"      // the cell does not parse
 	KindType        = "type"        // the cell does not type-check
+	KindModule      = "module"      // a third-party module cannot be had or not be interpreted
 	KindInterpreter = "interpreter" // valid Go that the interpreter cannot run
 	KindPanic       = "panic"       // the cell panicked while it ran
 	KindInterrupted = "interrupted" // the cell's context ended
@@ -19,7 +20,7 @@ const (
 )
 
 var kindNames = map[string]string{
-	KindSyntax: "SyntaxError", KindType: "TypeError", KindInterpreter: "InterpreterLimit", KindPanic: "Panic",
+	KindSyntax: "SyntaxError", KindType: "TypeError", KindModule: "ModuleError", KindInterpreter: "InterpreterLimit", KindPanic: "Panic",
 	KindInterrupted: "Interrupted", KindLimit: "LimitExceeded", KindExit: "Exit",
 }
 

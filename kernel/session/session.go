@@ -46,6 +46,7 @@ type Session struct {
 	m      *machine
 	world  atomic.Pointer[world] // the committed world; never written in place
 	ctxVar reflect.Value         // the cells' ctx
+	mods   modules               // what %get brought
 
 	mu        sync.Mutex // held by Execute
 	count     int        // cells executed
@@ -132,8 +133,9 @@ func (s *Session) warm() {
 func (s *Session) reset() error {
 	if s.fset == nil {
 		s.fset = token.NewFileSet()
-		s.imp = stdlib.Importer(s.fset)
+		s.imp = withModules{stdlib.Importer(s.fset), &s.mods}
 	}
+	s.mods.unload()
 	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
 	s.rt = newRT(s.opt)
 	s.rt.number = s.number
@@ -225,12 +227,16 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 // execute compiles and runs a cell; the world it returns is the one in which
 // an error is to be explained.
 func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
+	if ce := s.importModules(ctx, code); ce != nil {
+		return s.world.Load(), ce
+	}
 	entry, w, ce := s.compile(code, res)
 	if ce != nil {
 		return w, ce
 	}
 	ce = s.run(ctx, entry)
 	vals, _ := s.rt.take()
+	res.Warnings = append(res.Warnings, s.rt.warned()...)
 	if ce == nil {
 		res.Value = s.rt.bundle(vals)
 	}

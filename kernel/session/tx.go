@@ -90,6 +90,9 @@ func (t *tx) analyse() (*checked, error) {
 	}
 	t.collect()
 	t.autoImport()
+	if err := t.qualify(); err != nil {
+		return nil, err
+	}
 	changed := t.replace()
 	if t.extend != nil {
 		t.extend(changed)
@@ -157,7 +160,7 @@ func (t *tx) collect() {
 			case token.TYPE:
 				for _, sp := range gd.Specs {
 					ts := sp.(*ast.TypeSpec)
-					t.addDecl(&decl{kind: declType, key: ts.Name.Name, spec: ts, src: t.s.print(ts), generic: ts.TypeParams != nil})
+					t.addDecl(&decl{kind: declType, key: ts.Name.Name, spec: ts, src: t.s.print(ts), generic: ts.TypeParams != nil, doc: docOf(gd, ts.Doc, ts.Comment)})
 				}
 				continue
 			case token.CONST:
@@ -181,6 +184,18 @@ func (t *tx) collect() {
 	for k := range t.newNames {
 		delete(t.w.imports, k)
 	}
+}
+
+// docOf is the comment of a type or constant: its own, or that of a declaration
+// of nothing else, or the one behind it.
+func docOf(gd *ast.GenDecl, doc, behind *ast.CommentGroup) string {
+	if doc == nil && len(gd.Specs) == 1 {
+		doc = gd.Doc
+	}
+	if doc == nil {
+		doc = behind
+	}
+	return doc.Text()
 }
 
 // cellNodes is all syntax of the cell.
@@ -489,12 +504,13 @@ func (t *tx) inStatements(id *ast.Ident) bool {
 func (t *tx) defineConsts(info *types.Info, changed map[string]bool) {
 	for _, gd := range t.consts {
 		for _, sp := range gd.Specs {
-			for _, id := range sp.(*ast.ValueSpec).Names {
+			vs := sp.(*ast.ValueSpec)
+			for _, id := range vs.Names {
 				c, ok := info.Defs[id].(*types.Const)
 				if !ok || id.Name == "_" {
 					continue
 				}
-				d := &decl{kind: declConst, key: id.Name, val: constSource(c.Val()), cell: t.n, refs: map[string]bool{}}
+				d := &decl{kind: declConst, key: id.Name, val: constSource(c.Val()), cell: t.n, refs: map[string]bool{}, doc: docOf(gd, vs.Doc, vs.Comment)}
 				if b, ok := c.Type().(*types.Basic); !ok || b.Info()&types.IsUntyped == 0 {
 					d.typ = t.spell(c.Type(), d.refs)
 				} else if b.Kind() == types.UntypedRune {
@@ -522,7 +538,8 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 		}
 		defined = true
 		refs := map[string]bool{}
-		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, dirty: true}
+		_, line, _ := t.s.position(id.Pos())
+		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, line: line, dirty: true}
 		delete(t.w.imports, id.Name)
 		if o := t.w.decls[id.Name]; o != nil {
 			stale := false
@@ -531,6 +548,9 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 				stale = stale || rd != nil && rd.dirty || t.newNames[r]
 			}
 			if o.kind == declVar && o.typ == d.typ && !stale && !o.dirty && !o.predeclared {
+				same := *o
+				same.cell, same.line = t.n, line
+				t.w.decls[id.Name] = &same
 				return
 			}
 			if o.kind == declVar {

@@ -131,6 +131,11 @@ func (s *Session) use(path string) error {
 	syms := p.Symbols()
 	s.rt.overrides(path, syms)
 	s.mapMethods(path, syms)
+	if path == "encoding/json" { // it looks for encoding.TextMarshaler, and its API does not say so
+		if err := s.use("encoding"); err != nil {
+			return err
+		}
+	}
 	// The "/./" keeps yaegi from compiling its own sources of generic packages.
 	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
 	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {
