@@ -113,7 +113,41 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 			return Problem{}, fmt.Errorf("field %q is missing", k)
 		}
 	}
-	var p Problem
+	p, err := Problem{}.withFields(raw)
+	if err != nil {
+		return Problem{}, err
+	}
+	if err := readData(&p, raw, dir); err != nil {
+		return Problem{}, err
+	}
+	return p, nil
+}
+
+// WithFields returns p changed by fields of a problem file: name, architecture
+// with its options, loss, delta, beta and seed. What has no field stays. The
+// data fields are not taken.
+func (p Problem) WithFields(fields map[string]json.RawMessage) (Problem, error) {
+	takes := append(append([]string(nil), describing...), archFields...)
+	for k, v := range fields {
+		if k == "patches" || !contains(takes, k) {
+			return Problem{}, fmt.Errorf("convex: unknown field %s%s; the fields here are %s, and those of the architecture", excerpt([]byte(strconv.Quote(k))), nearest(k), strings.Join(describing, ", "))
+		}
+		if len(v) == 0 {
+			return Problem{}, fmt.Errorf("convex: field %q is empty", k)
+		}
+	}
+	q, err := p.withFields(fields)
+	if err != nil {
+		return Problem{}, fmt.Errorf("convex: %w", err)
+	}
+	return q, nil
+}
+
+// describing are the fields of a problem file that are not data.
+var describing = []string{"name", "architecture", "loss", "delta", "beta", "seed"}
+
+func (p Problem) withFields(raw map[string]json.RawMessage) (Problem, error) {
+	var err error
 	str := func(field string, dst *string) {
 		if v := raw[field]; v != nil && err == nil && json.Unmarshal(v, dst) != nil {
 			err = fmt.Errorf("field %q: want a string, have %s", field, excerpt(v))
@@ -137,27 +171,69 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 	if err != nil {
 		return Problem{}, err
 	}
-	if !(p.Beta > 0) {
+	if raw["beta"] != nil && !(p.Beta > 0) {
 		return Problem{}, fmt.Errorf(`field "beta" is %g: weight decay must be a positive number, such as 1e-3`, p.Beta)
 	}
-	if p.Arch, err = archFromFile(arch, raw); err != nil {
+	if raw["architecture"] != nil || p.Arch == nil {
+		if arch == "" && raw["architecture"] == nil {
+			arch = ReLU{}.Name()
+		}
+		if p.Arch, err = LookupArch(arch); err != nil {
+			return Problem{}, fmt.Errorf(`field "architecture" is %q: want one of %s`, arch, strings.Join(Archs(), ", "))
+		}
+	}
+	if p.Arch, err = archFromFile(p.Arch, raw); err != nil {
 		return Problem{}, err
 	}
-	if loss == "" {
-		loss = Squared.Name
+	if raw["loss"] != nil {
+		if p.Loss, err = LookupLoss(loss); err != nil {
+			return Problem{}, fmt.Errorf(`field "loss" is %q: want one of %s`, loss, strings.Join(Losses(), ", "))
+		}
 	}
-	if p.Loss, err = LookupLoss(loss); err != nil {
-		return Problem{}, fmt.Errorf(`field "loss" is %q: want one of %s`, loss, strings.Join(Losses(), ", "))
-	}
+	p.Loss = p.Loss.orDefault()
 	if raw["delta"] != nil {
 		if p.Loss, err = p.Loss.withDelta(delta); err != nil {
 			return Problem{}, fmt.Errorf(`field "delta": %w`, err)
 		}
 	}
-	if err := readData(&p, raw, dir); err != nil {
-		return Problem{}, err
-	}
 	return p, nil
+}
+
+// Fields are those that describe p in a problem file beside its data, as
+// WithFields reads them: a part of p that is at its zero value has none. An
+// error says that the file would not be read back.
+func (p Problem) Fields() (map[string]any, error) {
+	fields := map[string]any{}
+	if p.Arch != nil {
+		if _, err := LookupArch(p.Arch.Name()); err != nil {
+			return nil, fmt.Errorf("convex: architecture %q is not one of %v, so it could not be read back", p.Arch.Name(), Archs())
+		}
+		fields["architecture"] = p.Arch.Name()
+		if o, ok := p.Arch.(fileOptions); ok {
+			for k, v := range o.toFile() {
+				fields[k] = v
+			}
+		}
+	}
+	if p.Loss.Name != "" || p.Loss.New != nil {
+		if _, err := LookupLoss(p.Loss.Name); err != nil {
+			return nil, fmt.Errorf("convex: loss %q is not one of %v, so it could not be read back", p.Loss.Name, Losses())
+		}
+		fields["loss"] = p.Loss.Name
+		if p.Loss.Delta != 0 {
+			fields["delta"] = p.Loss.Delta
+		}
+	}
+	if p.Beta != 0 {
+		fields["beta"] = p.Beta
+	}
+	if p.Name != "" {
+		fields["name"] = p.Name
+	}
+	if p.Seed != 0 {
+		fields["seed"] = p.Seed
+	}
+	return fields, nil
 }
 
 // readFields reads one JSON object and nothing after it, and checks the names
@@ -224,12 +300,9 @@ func readFields(r io.Reader) (map[string]json.RawMessage, error) {
 	return raw, nil
 }
 
-// archFromFile makes the architecture and refuses options it does not take.
-func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
-	a, err := LookupArch(name)
-	if err != nil {
-		return nil, fmt.Errorf(`field "architecture" is %q: want one of %s`, name, strings.Join(Archs(), ", "))
-	}
+// archFromFile gives an architecture the options that are there, and refuses
+// those it does not take.
+func archFromFile(a Arch, raw map[string]json.RawMessage) (Arch, error) {
 	opt, _ := a.(fileOptions)
 	var takes []string
 	if opt != nil {
@@ -237,7 +310,7 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 	}
 	for _, k := range archFields {
 		if raw[k] != nil && !contains(takes, k) {
-			return nil, fmt.Errorf("field %q is not for architecture %s", k, name)
+			return nil, fmt.Errorf("field %q is not for architecture %s", k, a.Name())
 		}
 	}
 	if opt == nil {
@@ -468,29 +541,10 @@ func (p Problem) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	loss := p.Loss.orDefault()
-	if _, err := LookupLoss(loss.Name); err != nil {
-		return fmt.Errorf("convex: Save: loss %q is not one of %v, so the file could not be read back", loss.Name, Losses())
-	}
-	if _, err := LookupArch(t.arch.Name()); err != nil {
-		return fmt.Errorf("convex: Save: architecture %q is not one of %v, so the file could not be read back", t.arch.Name(), Archs())
-	}
-	fields := map[string]any{
-		"architecture": t.arch.Name(), "loss": loss.Name, "beta": p.Beta,
-	}
-	if p.Name != "" {
-		fields["name"] = p.Name
-	}
-	if p.Seed != 0 {
-		fields["seed"] = p.Seed
-	}
-	if loss.Delta != 0 {
-		fields["delta"] = loss.Delta
-	}
-	if o, ok := t.arch.(fileOptions); ok {
-		for k, v := range o.toFile() {
-			fields[k] = v
-		}
+	p.Arch, p.Loss = t.arch, p.Loss.orDefault()
+	fields, err := p.Fields()
+	if err != nil {
+		return fmt.Errorf("convex: Save: %s", strings.TrimPrefix(err.Error(), "convex: "))
 	}
 	base := strings.TrimSuffix(path, filepath.Ext(path))
 	put := func(field string, M *mat.Dense, column bool) error {
