@@ -10,6 +10,7 @@ func commands() []*cobra.Command {
 		newInstall(),
 		newExec(),
 		newSolve(),
+		newSweep(),
 		newDoctor(),
 		newVersion(),
 	}
