@@ -11,9 +11,10 @@ import (
 	"github.com/gonvex/gonvex/kernel/notebook"
 )
 
-// TestMain makes this test binary a worker when the supervisor starts it as one.
+// TestMain makes this test binary a worker when the supervisor starts it as one, and a task when
+// a sweep does.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
+	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "sweep") {
 		main()
 	}
 	os.Exit(m.Run())
