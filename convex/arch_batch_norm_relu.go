@@ -20,7 +20,7 @@ import (
 // 2021), exact with all patterns of those.
 //
 // The networks keep (γ_j V'-coordinates of w_j, α_j) as row j of Hidden; Extra
-// has "mean" (1×d) and "whiten" (d×r), so that a sample x enters as
+// has "mean" (1×d), "whiten" (d×r) and "samples" (n), so that a sample x enters as
 // [(x-mean)·whiten, 1/√n]. Prediction on new data uses the training statistics.
 type BatchNormReLU struct{}
 
@@ -39,8 +39,8 @@ func (a BatchNormReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Pro
 	if err != nil {
 		return nil, err
 	}
-	extra := map[string]*mat.Dense{"mean": mean, "whiten": whiten}
 	rootN := math.Sqrt(float64(t.n))
+	extra := map[string]*mat.Dense{"mean": mean, "whiten": whiten, "samples": mat.NewDense(1, 1, []float64{float64(t.n)})}
 	white := *p
 	white.X, white.Arch = whitened(t.X, mean, whiten, rootN), ReLU{}
 	prog, err := ReLU{}.Lower(ctx, &white, s)
@@ -53,13 +53,20 @@ func (a BatchNormReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Pro
 		if err != nil {
 			return nil, err
 		}
-		net.Arch, net.Inputs, net.Extra = a.Name(), t.d, extra
-		net.Activations = func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
-			return reluActivations(net, []mat.Matrix{whitened(inputs[0], net.Extra["mean"], net.Extra["whiten"], rootN)})
-		}
-		return net, nil
+		net.Inputs, net.Extra = t.d, extra
+		return net, net.SetArch(a)
 	}
 	return prog, nil
+}
+
+func (BatchNormReLU) run(net *Network) {
+	net.Activations = func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+		mean, whiten, n := net.Extra["mean"], net.Extra["whiten"], net.Extra["samples"]
+		if mean == nil || whiten == nil || n == nil {
+			return nil, errors.New(`convex: a batch_norm_relu network needs "mean", "whiten" and "samples" in Extra`)
+		}
+		return reluActivations(net, []mat.Matrix{whitened(inputs[0], mean, whiten, math.Sqrt(n.At(0, 0)))})
+	}
 }
 
 // whitening returns the means of the columns of X and V S⁻¹ of its centred

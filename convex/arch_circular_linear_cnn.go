@@ -46,7 +46,7 @@ func (a CircularLinearCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 		Scope:   Global,
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Forward: forwardCircular}
+		net := newNetwork(a, t.d, 1)
 		u, w, ok := circularFactors(spectrumOf(blocks, x, t.d), t.d)
 		if !ok {
 			return net, nil
@@ -57,6 +57,8 @@ func (a CircularLinearCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 	}
 	return prog, nil
 }
+
+func (CircularLinearCNN) run(net *Network) { net.Forward = forwardCircular }
 
 // forwardCircular is X Σ_j U_j w_j: row j of Hidden is the filter u_j, row j of
 // Output the weights w_j, and U w is their circular convolution.

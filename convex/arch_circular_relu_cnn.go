@@ -118,7 +118,7 @@ func (a CircularReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*P
 		prog.Scope = Global
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Forward: a.forward, Decay: a.decay}
+		net := newNetwork(a, t.d, 1)
 		var hidden, output, filters []float64
 		for g, b := range prog.Blocks {
 			z := append([]float64(nil), b.Of(x)...)
@@ -199,6 +199,8 @@ func (a CircularReLUCNN) Filters(net *Network) ([]*mat.Dense, error) {
 	}
 	return all, nil
 }
+
+func (a CircularReLUCNN) run(net *Network) { net.Forward, net.Decay = a.forward, a.decay }
 
 // forward is Σ_j (X U_j^(L-2) w_1j)_+ w_2j.
 func (a CircularReLUCNN) forward(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {

@@ -25,9 +25,28 @@ import (
 // sample the patch that wins, or none, and the cones also say that it wins:
 // (x_k - x_l)'c ≥ 0 for all l. Without these rows the value is far too low.
 //
-// All three are exact with all patterns.
+// These three are exact with all patterns.
+//
+// Pool "flatten" has no pooling but a dense layer of K output weights a filter,
+//
+//	f = Σ_j Σ_k (X_k u_j)_+ w_jk,  weight decay beta/2 Σ_j (|u_j|² + |w_j|²),
+//
+// whose program is Σ_i of a nuclear norm constrained to the cone of pattern i
+// (Sahiner et al. 2021): for patches of rank 2 or less, such as two-pixel
+// filters, it is solved exactly over all filters by angle search, and the bound
+// holds between angles too. Otherwise it has no tractable form. Then, where all
+// patterns can be listed, Lower is the optimum without the cones,
+//
+//	minimise Loss(Σ_i Σ_k D_i^k X_k z_ik) + beta Σ_i ‖Z_i‖_*,  Z_i = [z_i1 … z_iK],
+//
+// a bound that is strictly below as a rule; the network is found by a search
+// for filters, Primal is its own objective, and Status is Bounded while they
+// are apart. Where there are more patterns than a tenth of Settings.MaxPatterns
+// the network is that of the search, its scope restricted to the filters found,
+// and GlobalLower a spectral bound. It takes no Patterns; Settings.Samples > 0
+// takes so many random filters in place of the search.
 type CNN struct {
-	Pool string // "sum", "average" or "max"; "" means sum
+	Pool string // "sum", "average", "max" or "flatten"; "" means sum
 }
 
 func init() { RegisterArch(CNN{}) }
@@ -35,13 +54,13 @@ func init() { RegisterArch(CNN{}) }
 // Name is "cnn".
 func (CNN) Name() string { return "cnn" }
 
-var errPool = errors.New("want sum, average or max")
+var errPool = errors.New("want sum, average, max or flatten")
 
 func (a CNN) pool() (string, error) {
 	switch a.Pool {
 	case "":
 		return "sum", nil
-	case "sum", "average", "max":
+	case "sum", "average", "max", "flatten":
 		return a.Pool, nil
 	}
 	return "", errPool
@@ -59,12 +78,18 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		return nil, err
 	}
 	if t.X != nil {
-		return nil, fmt.Errorf("convex: architecture cnn takes Patches, not X: K matrices n×h, patch k of every sample")
+		return nil, fmt.Errorf("convex: architecture cnn takes Patches, not X: K matrices n×h, patch k of every sample, or images and Patching, which cuts them")
 	}
 	if t.c != 1 {
 		return nil, fmt.Errorf("convex: Y is %d×%d: architecture cnn has one output; train one network an output", t.n, t.c)
 	}
 	K := len(t.inputs)
+	switch {
+	case pool == "flatten" && p.Patterns != nil:
+		return nil, errors.New("convex: CNN.Pool flatten takes no Patterns: it searches for filters itself")
+	case pool == "flatten":
+		return flattenedFamily(p, t).lower(ctx, s)
+	}
 	m := &MaskedData{X: stackRows(t.inputs), Signed: true, Patches: K}
 	var cones *Cones
 	if pool == "max" {
@@ -90,20 +115,81 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 	}
 	if m.Patterns.Complete {
 		prog.Scope = Global
+	} else if pool != "max" {
+		// v'Σ_k (X_k u)_+ is v, repeated for every patch, times (M u)_+.
+		bound := &reluBound{X: m.X}
+		beta, s := p.Beta, m.scale()
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 {
+			all := make([]float64, 0, K*len(v))
+			for range K {
+				all = append(all, v...)
+			}
+			return bound.polar(ctx, all, beta/s)
+		}
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: poolActivations(pool, K)}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
 }
 
+func (a CNN) run(net *Network) {
+	if pool, _ := a.pool(); pool == "flatten" {
+		net.Forward = flattened
+	} else {
+		net.Activations = poolActivations(pool)
+	}
+}
+
+// flattenedFamily is the family of networks of Pool "flatten".
+func flattenedFamily(p *Problem, t *checked) *rectified {
+	K := len(t.inputs)
+	ties := make([][]tie, K*t.n)
+	for r := range ties {
+		ties[r] = []tie{{r % t.n, r / t.n}}
+	}
+	return &rectified{
+		X: stackRows(t.inputs), n: t.n, c: 1, width: K, ties: ties,
+		loss: t.loss, beta: p.Beta, bias: p.OutputBias, seed: p.Seed,
+		decode: func(u, w [][]float64) *Network {
+			net := newNetwork(CNN{Pool: "flatten"}, t.d, 1)
+			net.fromColumns(u, w)
+			return net
+		},
+	}
+}
+
+// flattened is f = Σ_j Σ_k (X_k u_j)_+ w_jk of a network with an output weight
+// for each of K patches.
+func flattened(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	n, h := inputs[0].Dims()
+	out := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
+		return out, nil
+	}
+	if _, K := net.Output.Dims(); len(inputs) != K || h != net.Inputs {
+		return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+	}
+	for k, X := range inputs {
+		A, err := reluActivations(net, []mat.Matrix{X})
+		if err != nil {
+			return nil, err
+		}
+		var f mat.Dense
+		f.Mul(A, net.Output.Slice(0, net.Neurons(), k, k+1))
+		out.Add(out, &f)
+	}
+	return out, nil
+}
+
 // poolActivations are the pooled outputs of the filters.
-func poolActivations(pool string, K int) func(*Network, []mat.Matrix) (*mat.Dense, error) {
+func poolActivations(pool string) func(*Network, []mat.Matrix) (*mat.Dense, error) {
 	return func(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 		n, h := inputs[0].Dims()
-		if len(inputs) != K || h != net.Inputs {
-			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", K, net.Inputs, len(inputs), n, h)
+		K := len(inputs)
+		if net.patches != 0 && net.patches != K || h != net.Inputs {
+			return nil, fmt.Errorf("convex: the network takes %d patches of n×%d, not %d of %d×%d", net.patches, net.Inputs, K, n, h)
 		}
 		A := mat.NewDense(n, net.Neurons(), nil)
 		out := A.RawMatrix().Data
@@ -149,7 +235,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		cp := *given
-		cp.Complete = false
+		cp.Complete, cp.cells = false, 0
 		return &cp, nil
 	}
 	n, h, _, _ := m.Dims()
@@ -204,7 +290,11 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		}
 	}
 	won.Source, won.Complete = cells.Source, cells.Complete
-	return won.Distinct(), nil
+	all := 0
+	if cells.Complete {
+		all = cells.Len()
+	}
+	return won.Distinct().ofData(rows, all), nil
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

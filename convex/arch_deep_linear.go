@@ -62,7 +62,7 @@ func (a DeepLinear) Lower(ctx context.Context, p *Problem, s *Settings) (*Progra
 		// Branch b is the singular triple (s, u, v): every layer has norm
 		// s^(1/L), the first along u, the last along v. Hidden and Output keep
 		// u √s and v √s, whose product is what f needs.
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: t.c, Activations: linearActivations, Decay: a.decay}
+		net := newNetwork(a, t.d, t.c)
 		err := net.fromSVD(prog.Blocks, x)
 		net.gate = nil
 		return net, err
@@ -111,6 +111,8 @@ func (a DeepLinear) decay(net *Network) float64 {
 	}
 	return s
 }
+
+func (a DeepLinear) run(net *Network) { net.Activations, net.Decay = linearActivations, a.decay }
 
 func linearActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	A := new(mat.Dense)

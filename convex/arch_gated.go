@@ -72,18 +72,16 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	}
 	gates := &gateTable{X: t.X, patterns: pat}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: "gated_relu", Inputs: t.d, Outputs: t.c, Activations: gates.activations}
+		net := newNetwork(a, t.d, t.c)
+		net.Activations, net.findGates = gates.activations, gates.gatesOf
 		var err error
 		switch {
 		case t.c == 1:
 			err = net.fromBlocks(prog.Blocks, x, m)
 		case a.Penalty == "per_output":
-			net.fromColumns(prog.Blocks, x)
+			net.fromOutputs(prog.Blocks, x)
 		default:
 			err = net.fromSVD(prog.Blocks, x)
-			if a.Penalty == "frobenius" {
-				net.Decay = frobeniusDecay
-			}
 		}
 		if err != nil {
 			return nil, err
@@ -99,9 +97,33 @@ func (a GatedReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	return prog, nil
 }
 
-// fromColumns makes a neuron of every column of every block, feeding only its
+func (a GatedReLU) run(net *Network) {
+	net.Activations = gatedActivations
+	if a.Penalty == "frobenius" {
+		net.Decay = frobeniusDecay
+	}
+}
+
+// gatedActivations are those by the gate vectors.
+func gatedActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	if net.Gates == nil {
+		return nil, errors.New("convex: the network has no gate vectors: give the patterns with GatePatterns, or set Gates")
+	}
+	n, _ := inputs[0].Dims()
+	A, S := mat.NewDense(n, net.Neurons(), nil), mat.NewDense(n, net.Neurons(), nil)
+	A.Mul(inputs[0], net.Hidden.T())
+	S.Mul(inputs[0], net.Gates.T())
+	for i, v := range S.RawMatrix().Data {
+		if !(v > 0) {
+			A.RawMatrix().Data[i] = 0
+		}
+	}
+	return A, nil
+}
+
+// fromOutputs makes a neuron of every column of every block, feeding only its
 // own output.
-func (net *Network) fromColumns(blocks []Block, x []float64) {
+func (net *Network) fromOutputs(blocks []Block, x []float64) {
 	var hidden, output []float64
 	for g, b := range blocks {
 		z := b.Of(x)
@@ -197,9 +219,9 @@ type gateTable struct {
 func (t *gateTable) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	X := inputs[0]
 	n, _ := X.Dims()
-	A := mat.NewDense(n, net.Neurons(), nil)
-	A.Mul(X, net.Hidden.T())
 	if tn, _ := t.X.Dims(); n == tn && (X == mat.Matrix(t.X) || mat.Equal(X, t.X)) {
+		A := mat.NewDense(n, net.Neurons(), nil)
+		A.Mul(X, net.Hidden.T())
 		for i := 0; i < n; i++ {
 			for j, v := range A.RawRowView(i) {
 				if v != 0 && !t.patterns.Bit(net.gate[j], i) {
@@ -209,24 +231,16 @@ func (t *gateTable) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, 
 		}
 		return A, nil
 	}
-	G := net.Gates
-	if G == nil {
-		var err error
-		if G, err = t.gatesOf(net.gate); err != nil {
+	if net.Gates == nil {
+		G, err := t.gatesOf(net.gate)
+		if err != nil {
 			return nil, err
 		}
+		with := *net
+		with.Gates = G
+		net = &with
 	}
-	S := mat.NewDense(n, net.Neurons(), nil)
-	S.Mul(X, G.T())
-	for i := 0; i < n; i++ {
-		a := A.RawRowView(i)
-		for j, v := range S.RawRowView(i) {
-			if !(v > 0) {
-				a[j] = 0
-			}
-		}
-	}
-	return A, nil
+	return gatedActivations(net, inputs)
 }
 
 func (t *gateTable) gatesOf(patterns []int) (*mat.Dense, error) {
@@ -252,41 +266,26 @@ func (t *gateTable) gatesOf(patterns []int) (*mat.Dense, error) {
 }
 
 // gateOf returns a vector g with 1[Xg > 0] equal to pattern p, nil if there is
-// none. The projection (g, t) of (0, 1) on the cone {(u, t): s_i x_i'u ≥ t} for
-// unit rows x_i and signs s_i has t > 0 exactly when the signs can be had
-// strictly, and then g has them.
+// none.
 func gateOf(X *mat.Dense, pat *Patterns, p int) []float64 {
-	n, d := X.Dims()
-	W := mat.NewDense(n, d+1, nil)
-	on := make([]uint64, (n+63)/64)
-	for i := 0; i < n; i++ {
-		row := W.RawRowView(i)
-		copy(row, X.RawRowView(i))
-		if !normalise(row[:d]) {
-			if pat.Bit(p, i) {
-				return nil
-			}
-			continue // a zero row constrains nothing
+	n, _ := X.Dims()
+	var rows [][]float64
+	for i := range n {
+		row := append([]float64(nil), X.RawRowView(i)...)
+		switch on := pat.Bit(p, i); {
+		case norm2(row) == 0 && on:
+			return nil
+		case norm2(row) == 0: // constrains nothing
+			continue
+		case !on:
+			scale(-1, row)
 		}
-		if !pat.Bit(p, i) {
-			scale(-1, row[:d])
-		}
-		row[d] = -1
+		rows = append(rows, row)
 	}
-	for i := range on {
-		on[i] = ^uint64(0)
-	}
-	e, v := make([]float64, d+1), make([]float64, d+1)
-	e[d] = 1
-	if _, err := newConeProjector(newConeData(W)).project(v, e, on, nil, 1e-12, 0); err != nil || !(v[d] > 1e-9) {
+	if len(rows) == 0 {
 		return nil
 	}
-	for i := 0; i < n; i++ {
-		if (dot(X.RawRowView(i), v[:d]) > 0) != pat.Bit(p, i) {
-			return nil
-		}
-	}
-	return v[:d]
+	return innerPoint(rows)
 }
 
 var errSVD = errors.New("the singular value decomposition did not converge")

@@ -63,11 +63,13 @@ func (a LeakyReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		prog.Scope = Global
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Activations: a.activations}
+		net := newNetwork(a, t.d, 1)
 		return net, net.fromBlocks(prog.Blocks, x, m)
 	}
 	return prog, nil
 }
+
+func (a LeakyReLU) run(net *Network) { net.Activations = a.activations }
 
 func (a LeakyReLU) activations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
 	n, _ := inputs[0].Dims()
@@ -108,12 +110,10 @@ func (p *Patterns) withAllOff() *Patterns {
 			out := *p
 			out.bits = append(append([]uint64(nil), p.bits...), make([]uint64, p.words)...)
 			if p.Gates != nil {
-				_, d := p.Gates.Dims()
-				out.Gates = mat.NewDense(p.Len()+1, d, nil)
-				out.Gates.Copy(p.Gates)
-				for j := range d {
-					out.Gates.Set(p.Len(), j, -p.Gates.At(i, j))
-				}
+				var opposite mat.VecDense
+				opposite.ScaleVec(-1, p.Gates.ColView(i))
+				out.Gates = new(mat.Dense)
+				out.Gates.Augment(p.Gates, &opposite)
 			}
 			return &out
 		}

@@ -32,7 +32,7 @@ func (a LinearCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return nil, err
 	}
 	if t.X != nil {
-		return nil, fmt.Errorf("convex: architecture linear_cnn takes Patches, not X: K matrices n×h, patch k of every sample")
+		return nil, fmt.Errorf("convex: architecture linear_cnn takes Patches, not X: K matrices n×h, patch k of every sample, or images and Patching, which cuts them")
 	}
 	h, K, c := t.d, len(t.inputs), t.c
 	prog := &Program{
@@ -43,13 +43,15 @@ func (a LinearCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		Scope:   Global,
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: h, Outputs: K * c, Forward: forwardPatches}
+		net := newNetwork(a, h, K*c)
 		err := net.fromSVD(prog.Blocks, x)
 		net.Outputs, net.gate = c, nil
 		return net, err
 	}
 	return prog, nil
 }
+
+func (LinearCNN) run(net *Network) { net.Forward = forwardPatches }
 
 // forwardPatches is Σ_k X_k Hidden' Output_k, where Output_k are the columns of
 // patch k.

@@ -83,6 +83,10 @@ func TestArchitectureErrors(t *testing.T) {
 	X, Y := mat.NewDense(3, 2, []float64{1, 2, 3, 4, 5, 7}), mat.NewDense(3, 1, []float64{1, 2, 3})
 	two := mat.NewDense(3, 2, nil)
 	patches := []mat.Matrix{X, X}
+	given, err := convex.NewPatterns(mat.NewDense(1, 6, []float64{1, 0, 0, 1, 0, 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		p    convex.Problem
 		want string
@@ -95,6 +99,10 @@ func TestArchitectureErrors(t *testing.T) {
 		{convex.Problem{X: X, Y: Y, Arch: convex.DeepLinear{Layers: 1}}, "DeepLinear.Layers is 1"},
 		{convex.Problem{Patches: patches, Y: Y, Arch: convex.CircularLinearCNN{}}, "takes X"},
 		{convex.Problem{Patches: patches, Y: Y, Arch: convex.CircularReLUCNN{}}, "takes X"},
+		{convex.Problem{X: X, Y: Y, Arch: convex.ThreeLayerReLUCNN{}}, "takes Patches"},
+		{convex.Problem{Patches: patches, Y: two, Arch: convex.ThreeLayerReLUCNN{}}, "Y is 3×2"},
+		{convex.Problem{Patches: patches, Y: Y, Arch: convex.ThreeLayerReLUCNN{Filters: "shared"}}, `Filters is "shared"`},
+		{convex.Problem{Patches: patches, Y: Y, Arch: convex.ThreeLayerReLUCNN{}, Patterns: given}, "takes no Patterns"},
 		{convex.Problem{X: X, Y: two, Arch: convex.CircularReLUCNN{}}, "Y is 3×2"},
 		{convex.Problem{X: X, Y: Y, Arch: convex.CircularReLUCNN{Layers: 2}}, "Layers is 2"},
 		{convex.Problem{X: X, Y: Y, Arch: convex.CircularReLUCNN{Layers: 4, FilterNorm: "l2"}}, "no l1 program is exact"},
@@ -150,5 +158,45 @@ func TestCircularReLUCNN(t *testing.T) {
 				t.Errorf("%s: the filters of neuron %d have norm %v", name, j, size)
 			}
 		}
+	}
+}
+
+// The choices of patterns of two levels are those random networks show, and
+// sampled ones give an upper bound.
+func TestThreeLayerPatterns(t *testing.T) {
+	p, err := convex.ReadProblem("testdata/problems/three_layer_untied_a.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := convex.Solve(t.Context(), p, nil)
+	if err != nil || all.Status != convex.Optimal || all.Scope != convex.Global {
+		t.Fatal(all, err)
+	}
+	if n, _ := p.Y.Dims(); all.Network.Neurons() > n {
+		t.Errorf("%d neurons for %d samples", all.Network.Neurons(), n)
+	}
+	few, err := convex.Solve(t.Context(), p, &convex.Settings{MaxPatterns: 10, Samples: 20})
+	if err != nil || few.Scope != convex.Restricted || few.Primal < all.Lower {
+		t.Fatal(few, err)
+	}
+	// Random choices among very many find no pattern that was not enumerated:
+	// the program over them is no better.
+	many, err := convex.Solve(t.Context(), p, &convex.Settings{MaxPatterns: 10, Samples: 2000})
+	if err != nil || many.Primal < all.Lower {
+		t.Fatal(many, err)
+	}
+	if many.Program.Op.Cols > all.Program.Op.Cols {
+		t.Errorf("%d variables sampled, %d enumerated", many.Program.Op.Cols, all.Program.Op.Cols)
+	}
+}
+
+// A column of ones gives the all-on pattern, whose opposite a leaky network
+// needs as well.
+func TestLeakyReLUWithBiasColumn(t *testing.T) {
+	X := mat.NewDense(5, 2, []float64{-2, 1, -1, 1, 0, 1, 1, 1, 2, 1})
+	p := convex.Problem{X: X, Y: mat.NewDense(5, 1, []float64{1, -1, 1, 1, -1}), Arch: convex.LeakyReLU{Slope: -1}, Beta: 0.1}
+	sol := convextest.TestArch(t, p)
+	if r, c := sol.Program.Patterns.Gates.Dims(); r != 2 || c != sol.Program.Patterns.Len() {
+		t.Errorf("gates are %d×%d for %d patterns", r, c, sol.Program.Patterns.Len())
 	}
 }

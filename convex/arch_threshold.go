@@ -2,6 +2,7 @@ package convex
 
 import (
 	"context"
+	"errors"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -46,7 +47,8 @@ func (a Threshold) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 	}
 	gates := &gateTable{X: t.X, patterns: pat}
 	prog.Decode = func(x []float64) (*Network, error) {
-		net := &Network{Arch: a.Name(), Inputs: t.d, Outputs: 1, Forward: gates.thresholds, Decay: outputDecay}
+		net := newNetwork(a, t.d, 1)
+		net.Forward, net.findGates = gates.thresholds, gates.gatesOf
 		var out []float64
 		for g, v := range x {
 			if v != 0 {
@@ -101,11 +103,32 @@ func (t *gateTable) thresholds(net *Network, inputs []mat.Matrix) (*mat.Dense, e
 		f.Mul(A, net.Output)
 		return f, nil
 	}
-	G, err := t.gatesOf(net.gate)
-	if err != nil {
-		return nil, err
+	if net.Gates == nil {
+		G, err := t.gatesOf(net.gate)
+		if err != nil {
+			return nil, err
+		}
+		with := *net
+		with.Gates = G
+		net = &with
 	}
-	A.Mul(X, G.T())
+	return forwardThresholds(net, inputs)
+}
+
+func (Threshold) run(net *Network) { net.Forward, net.Decay = forwardThresholds, outputDecay }
+
+// forwardThresholds is Σ_j 1[Xg_j > 0] a_j.
+func forwardThresholds(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
+	n, _ := inputs[0].Dims()
+	f := mat.NewDense(n, 1, nil)
+	if net.Neurons() == 0 {
+		return f, nil
+	}
+	if net.Gates == nil {
+		return nil, errors.New("convex: the network has no gate vectors: give the patterns with GatePatterns, or set Gates")
+	}
+	A := mat.NewDense(n, net.Neurons(), nil)
+	A.Mul(inputs[0], net.Gates.T())
 	for i, v := range A.RawMatrix().Data {
 		A.RawMatrix().Data[i] = 0
 		if v > 0 {

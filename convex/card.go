@@ -16,6 +16,15 @@ func (s *Solution) rows() []row {
 	if s.Scope == Global {
 		scope = "over all networks of this architecture"
 	}
+	if s.Scope == Restricted && s.Program != nil && s.Program.Patterns == nil {
+		scope = "optimal over the neurons of the program only; nothing is said about others"
+	}
+	if s.Program != nil && s.Program.Relaxation {
+		scope = "the bound is of a relaxation; " + map[Scope]string{
+			Global:     "no network of this architecture is below it",
+			Restricted: "it holds for the sampled patterns only",
+		}[s.Scope]
+	}
 	rows := []row{
 		{"status", s.Status.String(), ""},
 		{"objective", number(s.Primal), "recomputed from the network"},
@@ -29,10 +38,10 @@ func (s *Solution) rows() []row {
 	if s.Network == nil {
 		rows[1].note = "of the feasible point"
 	} else {
-		rows = append(rows, row{"neurons", fmt.Sprint(s.Network.Neurons()), ""})
+		rows = append(rows, row{"neurons", fmt.Sprint(s.Network.Neurons()), s.enough()})
 	}
 	if s.Program != nil && s.Program.Patterns != nil {
-		rows = append(rows, row{"patterns", fmt.Sprint(s.Program.Patterns.Len()), s.Program.Patterns.Source})
+		rows = append(rows, row{"patterns", fmt.Sprint(s.Program.Patterns.Len()), s.Program.Counts().note(s.Program.Patterns.Source)})
 	}
 	rows = append(rows,
 		row{"infeasibility", fmt.Sprintf("%.1e", s.Infeasibility), "largest relative cone violation"},
@@ -40,6 +49,18 @@ func (s *Solution) rows() []row {
 		row{"backend", s.Backend, ""},
 	)
 	return rows
+}
+
+// enough says how many neurons an optimum needs.
+func (s *Solution) enough() string {
+	if s.Program == nil || s.Program.Op.Rows == 0 {
+		return ""
+	}
+	name := "n+1"
+	if s.Program.Outputs > 1 {
+		name = "nc+1"
+	}
+	return fmt.Sprintf("an optimum needs at most %s = %d", name, s.Program.Op.Rows+1)
 }
 
 func (s *Solution) title() string {
@@ -107,7 +128,7 @@ func (s Status) colour() string {
 	switch s {
 	case Optimal:
 		return "#2a7d2a"
-	case Almost, IterLimit, TimeLimit, Stopped:
+	case Almost, IterLimit, TimeLimit, Stopped, Bounded:
 		return "#b36b00"
 	}
 	return "#b3261e"

@@ -376,7 +376,7 @@ type coneWork struct {
 
 func (prog *Program) newConeWork() *coneWork {
 	w := &coneWork{prog: prog}
-	if m := prog.Cones.Masked; m != nil {
+	if m, _ := prog.Cones.masked(); m != nil {
 		w.shared = newConeProjector(newConeData(m.X))
 	}
 	return w
@@ -385,7 +385,10 @@ func (prog *Program) newConeWork() *coneWork {
 // of returns the projector and pattern of block b; nil for a free block.
 func (w *coneWork) of(b int) (*coneProjector, []uint64) {
 	if w.shared != nil {
-		m := w.prog.Cones.Masked
+		m, blocks := w.prog.Cones.masked()
+		if b >= blocks {
+			return nil, nil
+		}
 		return w.shared, m.Patterns.Row(m.Pattern(b))
 	}
 	G := w.prog.Cones.Block(b)

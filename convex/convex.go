@@ -20,13 +20,22 @@ import (
 type Problem struct {
 	X        mat.Matrix   // n×d samples, one a row. A bias is a column of ones.
 	Y        mat.Matrix   // n×c targets (a *mat.VecDense is n×1). Logistic and hinge labels are -1 or +1.
-	Patches  []mat.Matrix // for convolutional architectures, in place of X: K matrices n×h, patch k of every sample.
+	Patches  []mat.Matrix // for convolutional architectures, in place of X: K matrices n×h, patch k of every sample; see Patching for images.
+	Patching Patching     // for convolutional architectures: how the images in X are cut into patches. The zero value: X is not images.
 	Arch     Arch         // the network; nil means ReLU{}.
-	Loss     Loss         // the zero value means Squared.
-	Beta     float64      // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
-	Patterns *Patterns    // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
-	Seed     uint64       // for sampled patterns; the same seed gives the same patterns.
-	Name     string       // for messages and files.
+
+	// OutputBias gives every output of the network a number of its own, which
+	// weight decay leaves alone (a column of ones in X is a bias of the hidden
+	// neurons, and is penalised).
+	OutputBias bool
+
+	Loss     Loss      // the zero value means Squared.
+	Beta     float64   // weight decay, > 0: beta/2 (|u|²+|a|²), the weight of a group in the convex program.
+	Patterns *Patterns // activation patterns (gates); nil: all of them when they can be enumerated, else sampled.
+	Seed     uint64    // for sampled patterns; the same seed gives the same patterns.
+	Name     string    // for messages and files.
+
+	cut *cutImages // the patches of X, once they were cut
 }
 
 // Arch is a network architecture: it lowers a Problem to a convex Program
@@ -69,10 +78,29 @@ type Program struct {
 	// on the dual constraint of v over all of them: v times its reciprocal is
 	// dual feasible for the problem with every pattern. nil when there is none.
 	AllPatterns func(ctx context.Context, v []float64) float64
+	// Duals are vectors v to try with AllPatterns, beside those of the point;
+	// nothing is believed of them.
+	Duals [][]float64
 
-	// Decode maps a point to a network of the same objective; nil when there
-	// is no network behind the program.
+	// Relaxation says that the optimum of the program is only a lower bound on
+	// that of the network problem: Decode rounds, and its network's objective is
+	// an upper bound. Scope is then that of the lower bound.
+	Relaxation bool
+
+	// Prefer names the solver to take when the settings name none and it can
+	// solve the program; "" leaves the usual order.
+	Prefer string
+
+	// Decode maps a point to a network of the same objective (no smaller, for a
+	// relaxation); nil when there is no network behind the program.
 	Decode func(x []float64) (*Network, error)
+
+	// solver is what Solve takes when the settings name none; it may know more
+	// than the parts say, since nobody can have changed them.
+	solver Solver
+
+	// round is Decode with a context, for programs whose Decode searches.
+	round func(ctx context.Context, x []float64) (*Network, error)
 }
 
 // Block is one block of a program's variables: the Rows×Cols row-major matrix
@@ -101,6 +129,7 @@ type Settings struct {
 	Progress    func(Progress) // called at most about ten times a second; nil: DefaultProgress
 	MaxPatterns int            // solve over all activation patterns when there are at most this many; default 50000
 	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
+	MaxMemory   int64          // bytes a solve may take (Program.Memory); 0: what the machine has free
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 
 	record *record // of the whole run, over its stages
@@ -143,6 +172,8 @@ func (s *Settings) validate() error {
 		return fmt.Errorf("convex: Settings.TimeLimit is %v: want a positive duration, or 0 for none", s.TimeLimit)
 	case s.MaxPatterns < 0:
 		return fmt.Errorf("convex: Settings.MaxPatterns is %d: want a positive number, or 0 for %d", s.MaxPatterns, defaultMaxPatterns)
+	case s.MaxMemory < 0:
+		return fmt.Errorf("convex: Settings.MaxMemory is %d: want bytes, or 0 for what the machine has free", s.MaxMemory)
 	case s.Samples < 0:
 		return fmt.Errorf("convex: Settings.Samples is %d: want a positive number, or 0 for the default", s.Samples)
 	}
@@ -205,9 +236,10 @@ const (
 	TimeLimit               // time limit or context deadline; the best point so far
 	Stopped                 // the context was cancelled; the best point so far
 	Numerical               // the solver made no more progress
+	Bounded                 // a relaxation was solved to the tolerance: the optimum is between its bound and the network's objective, which are further apart
 )
 
-var statusNames = [...]string{"unknown", "optimal", "almost", "iteration_limit", "time_limit", "stopped", "numerical"}
+var statusNames = [...]string{"unknown", "optimal", "almost", "iteration_limit", "time_limit", "stopped", "numerical", "bounded"}
 
 // String is the name in results, such as "optimal" or "iteration_limit".
 func (s Status) String() string {

@@ -83,7 +83,8 @@ type Penalty struct {
 	// need more than its functions: "l2" the Euclidean norm, "l1" the sum of
 	// the entries' sizes, "columns" the sum of the norms of the columns,
 	// "parts" the sum of the norms of the Parts, "nuclear" the sum of the
-	// singular values, "squares" |z|₂². "" says nothing.
+	// singular values, "squares" |z|₂², "moments" that of the penalty Moments,
+	// which is finite on a cone only. "" says nothing.
 	Norm string
 
 	// Parts are the lengths, 1 or more, of the consecutive parts of every block

@@ -100,6 +100,7 @@ func (prog *Program) globalLower(ctx context.Context, candidates ...[]float64) f
 		if len(v) != prog.Op.Rows {
 			continue
 		}
+		v, _ = prog.orthogonalToFree(v)
 		limit := math.Inf(1)
 		if M := prog.AllPatterns(ctx, v); M > 0 {
 			limit = 1 / M

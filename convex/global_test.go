@@ -189,6 +189,7 @@ func TestProblemErrors(t *testing.T) {
 	nan := mat.DenseCopyOf(X)
 	nan.Set(2, 1, math.Inf(-1))
 	three, _ := SamplePatterns(mat.NewDense(3, 2, []float64{1, 2, 3, 4, 5, 6}), 2, 1)
+	four, _ := SamplePatterns(X, 2, 1)
 	var typedNil *mat.Dense
 	for _, c := range []struct {
 		want   string
@@ -210,7 +211,9 @@ func TestProblemErrors(t *testing.T) {
 		{"too large", func(p *Problem) { p.Y = mat.NewVecDense(4, []float64{1e200, 1, 1, 1}) }},
 		{"has no New", func(p *Problem) { p.Loss = Loss{Name: "mine"} }},
 		{"patterns are", func(p *Problem) { p.Patterns = three }},
-		{"Y is 4×2", func(p *Problem) { p.Y = X }},
+		{"Y is 4×2", func(p *Problem) { p.Y, p.Arch = X, LeakyReLU{} }},
+		{"takes no Patterns", func(p *Problem) { p.Y, p.Patterns = X, four }},
+		{"ReLU.Penalty is \"nuclear\"", func(p *Problem) { p.Arch = ReLU{Penalty: "nuclear"} }},
 		{"not Patches", func(p *Problem) { p.Patches = []mat.Matrix{X} }},
 		{"GatedReLU.Penalty", func(p *Problem) { p.Arch = GatedReLU{Penalty: "x"} }},
 	} {

@@ -49,11 +49,20 @@ func tasks(n int, f func(i int)) {
 
 // syrkLower adds alpha·A A' to beta·C in the lower triangle of C.
 func syrkLower(alpha float64, a blas64.General, beta float64, c blas64.General) {
+	syrkLowerUntil(alpha, a, beta, c, nil)
+}
+
+// syrkLowerUntil is syrkLower, but leaves C unfinished once halt, which may be
+// nil and must bear concurrent calls, says that nobody waits for it.
+func syrkLowerUntil(alpha float64, a blas64.General, beta float64, c blas64.General, halt func() bool) {
 	n := a.Rows
 	if a.Cols == 0 || n == 0 {
 		return
 	}
 	tasks((n+syrkBlock-1)/syrkBlock, func(b int) {
+		if halt != nil && halt() {
+			return
+		}
 		lo := b * syrkBlock
 		hi := min(lo+syrkBlock, n)
 		rows := blas64.General{Rows: hi - lo, Cols: a.Cols, Stride: a.Stride, Data: a.Data[lo*a.Stride:]}
@@ -69,10 +78,16 @@ func syrkLower(alpha float64, a blas64.General, beta float64, c blas64.General) 
 
 // cholLower replaces the lower triangle of the positive definite C by its
 // Cholesky factor; false if C is not positive definite.
-func cholLower(c blas64.General) bool {
+func cholLower(c blas64.General) bool { return cholLowerUntil(c, nil) }
+
+// cholLowerUntil is cholLower, but gives up, with false, once halt says so.
+func cholLowerUntil(c blas64.General, halt func() bool) bool {
 	n := c.Rows
 	at := func(i, j int) []float64 { return c.Data[i*c.Stride+j:] }
 	for k := 0; k < n; k += cholBlock {
+		if halt != nil && halt() {
+			return false
+		}
 		e := min(k+cholBlock, n)
 		if _, ok := lapack64.Potrf(blas64.Symmetric{Uplo: blas.Lower, N: e - k, Stride: c.Stride, Data: at(k, k)}); !ok {
 			return false
@@ -85,8 +100,8 @@ func cholLower(c blas64.General) bool {
 			blas64.Trsm(blas.Right, blas.Trans, 1, diag,
 				blas64.General{Rows: hi - lo, Cols: e - k, Stride: c.Stride, Data: at(e+lo, k)})
 		})
-		syrkLower(-1, blas64.General{Rows: n - e, Cols: e - k, Stride: c.Stride, Data: at(e, k)}, 1,
-			blas64.General{Rows: n - e, Cols: n - e, Stride: c.Stride, Data: at(e, e)})
+		syrkLowerUntil(-1, blas64.General{Rows: n - e, Cols: e - k, Stride: c.Stride, Data: at(e, k)}, 1,
+			blas64.General{Rows: n - e, Cols: n - e, Stride: c.Stride, Data: at(e, e)}, halt)
 	}
 	return true
 }

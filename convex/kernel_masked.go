@@ -2,7 +2,6 @@ package convex
 
 import (
 	"math"
-	"math/bits"
 	"runtime"
 	"sync"
 
@@ -25,20 +24,31 @@ type maskedData struct {
 	x    blas64.General
 	// lookup selects the subset-sum kernel instead of matrix products.
 	lookup bool
+	kernel lookupKernel
+
+	// padded is x with rows of a multiple of eight numbers, for the lookup
+	// kernel: x itself where it has such rows already, else a copy made when
+	// first needed.
+	padOnce sync.Once
+	padded  []float64
+	dp      int
 }
 
 func newMaskedData(x *mat.Dense) *maskedData {
 	raw := x.RawMatrix()
-	m := &maskedData{n: raw.Rows, d: raw.Cols, x: raw}
+	m := &maskedData{n: raw.Rows, d: raw.Cols, x: raw, kernel: fastestLookup(), dp: (raw.Cols + 7) / 8 * 8}
 	m.lookup = preferLookup(m.d)
 	return m
 }
 
-// preferLookup is the measured rule (BenchmarkMasked): against gonum's own Go
-// BLAS sums from tables are 3 to 5 times faster than products; against OpenBLAS
-// they win 1.3 to 2 times up to some tens of columns and lose beyond. Below 4
-// columns a table row is too short to pay.
-func preferLookup(d int) bool { return d >= 4 && (d <= 32 || nativeBLAS()) }
+// preferLookup is the measured rule (BenchmarkMasked). In vector assembly sums
+// from tables are 1.5 to 4 times faster than products by OpenBLAS, at any
+// width. The portable tables are 3 to 5 times faster than gonum's own Go BLAS;
+// against OpenBLAS they win 1.3 to 2 times up to some tens of columns and lose
+// beyond. Below 4 columns a table row is too short to pay.
+func preferLookup(d int) bool {
+	return d >= 4 && (d <= 32 || len(lookups) > 1 || nativeBLAS())
+}
 
 // nativeBLAS reports whether blas64 runs on gonum's own Go code.
 func nativeBLAS() bool {
@@ -46,9 +56,25 @@ func nativeBLAS() bool {
 	return ok
 }
 
+// pad returns x with rows of dp numbers.
+func (m *maskedData) pad() []float64 {
+	m.padOnce.Do(func() {
+		if m.x.Stride == m.dp {
+			m.padded = m.x.Data
+			return
+		}
+		m.padded = make([]float64, m.n*m.dp)
+		for i := 0; i < m.n; i++ {
+			copy(m.padded[i*m.dp:], m.x.Data[i*m.x.Stride:][:m.d])
+		}
+	})
+	return m.padded
+}
+
 const (
-	gemmRows  = 256 // rows of X in a block of the matrix-product kernel
-	tableRows = 32  // rows (or patterns) in a block of the lookup kernel
+	gemmRows   = 256 // rows of X in a block of the matrix-product kernel
+	tableRows  = 32  // rows (or patterns) in a block of the lookup kernel
+	lookupRows = 512 // rows of X that the forward lookup goes through at once
 )
 
 // blockPool recycles the blocks' scratch space.
@@ -85,18 +111,47 @@ func parallel(n, grain int, f func(lo, hi int)) {
 	wg.Wait()
 }
 
+// patternSet is a list of patterns that several products share: what the
+// lookup kernel needs of them is computed once.
+type patternSet struct {
+	bits       [][]uint64
+	rows, cols []uint32
+}
+
+func (p *patternSet) rowWords(n int) []uint32 {
+	if p.rows == nil {
+		p.rows = rowWords(p.bits, n)
+	}
+	return p.rows
+}
+
+func (p *patternSet) columnWords(n int) []uint32 {
+	if p.cols == nil {
+		p.cols = columnWords(p.bits, n)
+	}
+	return p.cols
+}
+
 // adjoint sets row p of g (len(pats)×d) to X'(D_p r).
 func (m *maskedData) adjoint(g, r []float64, pats [][]uint64) {
+	m.adjointSet(g, r, &patternSet{bits: pats})
+}
+
+// forward sets f to the sum of D_p X v_p over the patterns, v_p being row p of
+// v (len(pats)×d).
+func (m *maskedData) forward(f, v []float64, pats [][]uint64) {
+	m.forwardSet(f, v, &patternSet{bits: pats})
+}
+
+func (m *maskedData) adjointSet(g, r []float64, set *patternSet) {
+	pats := set.bits
+	if m.lookup && len(pats) > 0 {
+		m.adjointWords(g, r, set.rowWords(m.n), len(pats))
+		return
+	}
 	g = g[:len(pats)*m.d]
 	clear(g)
-	if len(pats) == 0 {
-		return
-	}
 	grain := 1 + 200_000/(2*m.n*m.d+1)
-	if m.lookup {
-		parallel(len(pats), grain, func(lo, hi int) { m.adjointTables(g[lo*m.d:hi*m.d], r, pats[lo:hi]) })
-		return
-	}
 	parallel(len(pats), grain, func(lo, hi int) {
 		// at most 256 patterns at once bounds the masked block to half a MiB
 		for ; lo < hi; lo += 256 {
@@ -106,23 +161,161 @@ func (m *maskedData) adjoint(g, r []float64, pats [][]uint64) {
 	})
 }
 
-// forward sets f to the sum of D_p X v_p over the patterns, v_p being row p of
-// v (len(pats)×d).
-func (m *maskedData) forward(f, v []float64, pats [][]uint64) {
+func (m *maskedData) forwardSet(f, v []float64, set *patternSet) {
+	pats := set.bits
+	if m.lookup && len(pats) > 0 {
+		m.forwardWords(f, v, set.columnWords(m.n), len(pats))
+		return
+	}
 	clear(f[:m.n])
 	if len(pats) == 0 {
 		return
 	}
 	parallel(m.n, 64, func(lo, hi int) {
-		if m.lookup {
-			m.forwardTables(f, v, pats, lo, hi)
-			return
-		}
 		for p := 0; p < len(pats); p += 256 {
 			end := min(p+256, len(pats))
 			m.forwardGemm(f, v[p*m.d:end*m.d], pats[p:end], lo, hi)
 		}
 	})
+}
+
+// columnChunk is a range of columns, in units of eight.
+type columnChunk struct{ at, units int }
+
+// columnChunks cuts the columns in equal chunks of at most four units, at
+// least as many as asked for where there are columns enough.
+func (m *maskedData) columnChunks(want int) []columnChunk {
+	units := m.dp / 8
+	count := max((units+3)/4, min(want, units))
+	if want > 1 {
+		count = min((count+want-1)/want*want, units) // whole rounds for the workers
+	}
+	out := make([]columnChunk, count)
+	for i := range out {
+		lo, hi := i*units/count, (i+1)*units/count
+		out[i] = columnChunk{8 * lo, hi - lo}
+	}
+	return out
+}
+
+// small is the number of table additions below which a product is not worth
+// a second goroutine.
+const small = 20_000
+
+func (m *maskedData) workers(k int) int {
+	if m.n*k*(m.dp/8)/4 < small {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// adjointWords is adjoint by the lookup kernel for k patterns cut by rowWords.
+func (m *maskedData) adjointWords(g, r []float64, words []uint32, k int) {
+	x, dp := m.pad(), m.dp
+	out := g
+	if m.d != dp {
+		buf := getBlock(k * dp)
+		defer blockPool.Put(buf)
+		out = *buf
+	}
+	out = out[:k*dp]
+	clear(out)
+	workers := m.workers(k)
+	chunks := m.columnChunks(workers)
+	// Where there are too few columns to go round, patterns are split too, at
+	// the price of tables built twice.
+	parts := 1
+	if len(chunks) < workers {
+		parts = min((workers+len(chunks)-1)/len(chunks), (k+31)/32)
+	}
+	run := func(i int) {
+		c := chunks[i/parts]
+		lo, hi := i%parts*k/parts, (i%parts+1)*k/parts
+		if lo == hi {
+			return
+		}
+		buf := getBlock(8*16*32 + tableRows*33)
+		defer blockPool.Put(buf)
+		tab, rows, scale := (*buf)[:8*16*32], (*buf)[8*16*32:][:tableRows*32], (*buf)[8*16*32+tableRows*32:]
+		for b := 0; b*tableRows < m.n; b++ {
+			at := b * tableRows
+			if at+tableRows <= m.n {
+				m.kernel.build(tab, x[at*dp+c.at:], dp, r[at:at+tableRows], c.units)
+			} else { // the last rows, filled up with zeros
+				clear(rows)
+				clear(scale)
+				copy(scale, r[at:m.n])
+				for i := at; i < m.n; i++ {
+					copy(rows[(i-at)*32:], x[i*dp+c.at:][:8*c.units])
+				}
+				m.kernel.build(tab, rows, 32, scale, c.units)
+			}
+			m.kernel.adjoint(out[lo*dp+c.at:], dp, tab, c.units, words[b*k+lo:b*k+hi])
+		}
+	}
+	if workers == 1 {
+		for i := range chunks {
+			run(i)
+		}
+	} else {
+		tasks(len(chunks)*parts, run)
+	}
+	if m.d != dp {
+		for p := 0; p < k; p++ {
+			copy(g[p*m.d:][:m.d], out[p*dp:])
+		}
+	}
+}
+
+var ones = func() (r [tableRows]float64) {
+	for i := range r {
+		r[i] = 1
+	}
+	return r
+}()
+
+// forwardWords is forward by the lookup kernel for k patterns cut by
+// columnWords.
+func (m *maskedData) forwardWords(f, v []float64, words []uint32, k int) {
+	x, dp := m.pad(), m.dp
+	blocks := (k + tableRows - 1) / tableRows
+	vb := getBlock(blocks * tableRows * dp)
+	defer blockPool.Put(vb)
+	rows := *vb
+	if m.d == dp {
+		copy(rows, v[:k*dp])
+	} else {
+		for p := 0; p < k; p++ {
+			dst := rows[p*dp:][:dp]
+			copy(dst, v[p*m.d:][:m.d])
+			clear(dst[m.d:])
+		}
+	}
+	clear(rows[k*dp:])
+	clear(f[:m.n])
+	chunks := m.columnChunks(1)
+	workers := m.workers(k)
+	tile := min(lookupRows, (m.n+workers-1)/workers)
+	run := func(i int) {
+		lo := i * tile
+		hi := min(lo+tile, m.n)
+		buf := getBlock(8 * 16 * 32)
+		defer blockPool.Put(buf)
+		for _, c := range chunks {
+			for b := 0; b < blocks; b++ {
+				m.kernel.build(*buf, rows[b*tableRows*dp+c.at:], dp, ones[:], c.units)
+				m.kernel.forward(f[lo:hi], x[lo*dp+c.at:], dp, *buf, c.units, words[b*m.n+lo:b*m.n+hi])
+			}
+		}
+	}
+	n := (m.n + tile - 1) / tile
+	if workers == 1 {
+		for i := range n {
+			run(i)
+		}
+	} else {
+		tasks(n, run)
+	}
 }
 
 func (m *maskedData) rows(lo, hi int) blas64.General {
@@ -180,101 +373,5 @@ func addMasked(dst, src []float64, pat []uint64) {
 			d[i] += math.Float64frombits(math.Float64bits(s[i]) & -(word & 1))
 			word >>= 1
 		}
-	}
-}
-
-// The lookup kernel ("Four Russians"): the rows of a block are cut in fours
-// and the 16 subset sums of each four tabled; every pattern then adds eight
-// table rows for 32 rows of X, picked by its nibbles. No multiplication, no
-// mask and no n×P array are left, and the cost is a quarter of the additions.
-
-// buildTables fills tab (8×16×d) with the subset sums of the 32 rows of y.
-func buildTables(tab, y []float64, d int) {
-	for j := 0; j < tableRows/4; j++ {
-		t := tab[j*16*d : (j+1)*16*d]
-		clear(t[:d])
-		for s := 1; s < 16; s++ {
-			row := y[(4*j+bits.TrailingZeros(uint(s)))*d:][:d]
-			prev := t[(s&(s-1))*d:][:d]
-			dst := t[s*d:][:d]
-			for k, v := range row {
-				dst[k] = prev[k] + v
-			}
-		}
-	}
-}
-
-func (m *maskedData) adjointTables(g, r []float64, pats [][]uint64) {
-	d := m.d
-	buf := getBlock((tableRows + tableRows/4*16) * d)
-	defer blockPool.Put(buf)
-	y, tab := (*buf)[:tableRows*d], (*buf)[tableRows*d:]
-	for lo := 0; lo < m.n; lo += tableRows {
-		hi := min(lo+tableRows, m.n)
-		for i := lo; i < hi; i++ {
-			ri, dst := r[i], y[(i-lo)*d:][:d]
-			for k, v := range m.x.Data[i*m.x.Stride:][:d] {
-				dst[k] = ri * v
-			}
-		}
-		clear(y[(hi-lo)*d:])
-		buildTables(tab, y, d)
-		for p, pat := range pats {
-			if w := uint32(pat[lo>>6] >> (uint(lo) & 63)); w != 0 {
-				addRows(g[p*d:][:d], tab, w)
-			}
-		}
-	}
-}
-
-func (m *maskedData) forwardTables(f, v []float64, pats [][]uint64, from, to int) {
-	d := m.d
-	buf := getBlock((tableRows + tableRows/4*16 + 1) * d)
-	defer blockPool.Put(buf)
-	y, tab, sum := (*buf)[:tableRows*d], (*buf)[tableRows*d:][:tableRows/4*16*d], (*buf)[len(*buf)-d:]
-	var words [64]uint64
-	for lo := 0; lo < len(pats); lo += tableRows {
-		hi := min(lo+tableRows, len(pats))
-		copy(y, v[lo*d:hi*d])
-		clear(y[(hi-lo)*d:])
-		buildTables(tab, y, d)
-		for i := from; i < to; i += 64 {
-			clear(words[:])
-			for p := lo; p < hi; p++ {
-				words[p-lo] = pats[p][i>>6]
-			}
-			transpose64(&words)
-			for k := i; k < min(i+64, to); k++ {
-				if w := uint32(words[k-i]); w != 0 {
-					clear(sum)
-					addRows(sum, tab, w)
-					f[k] += dot(m.x.Data[k*m.x.Stride:][:d], sum)
-				}
-			}
-		}
-	}
-}
-
-// addRows adds the eight table rows picked by the nibbles of w to dst.
-func addRows(dst, tab []float64, w uint32) {
-	d := len(dst)
-	row := func(j int) []float64 { return tab[(j*16+int(w>>(4*j)&15))*d:][:d] }
-	t0, t1, t2, t3 := row(0), row(1), row(2), row(3)
-	t4, t5, t6, t7 := row(4), row(5), row(6), row(7)
-	for k := range dst {
-		dst[k] += ((t0[k] + t1[k]) + (t2[k] + t3[k])) + ((t4[k] + t5[k]) + (t6[k] + t7[k]))
-	}
-}
-
-// transpose64 transposes a 64×64 bit matrix, bit j of word i being entry (i,j).
-func transpose64(a *[64]uint64) {
-	m := uint64(0x00000000FFFFFFFF)
-	for j := uint(32); j != 0; j >>= 1 {
-		for k := uint(0); k < 64; k = (k + j + 1) &^ j {
-			t := (a[k]>>j ^ a[k+j]) & m
-			a[k] ^= t << j
-			a[k+j] ^= t
-		}
-		m ^= m << (j >> 1)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -22,7 +23,10 @@ type Network struct {
 	Gates  *mat.Dense            // m×d, gated networks: neuron j is active on x when x'Gates_j > 0; nil when unknown
 	Extra  map[string]*mat.Dense // further weights of other architectures, by name
 
-	Inputs, Outputs int // d and c
+	Bias []float64 // c numbers added to the predictions, not penalised; nil: none
+
+	Inputs, Outputs int      // d and c; of a convolutional network d is h, the length of a patch
+	Patching        Patching // how Predict cuts images into patches; the zero value: X is not images
 
 	// Activations returns the n×m outputs of the hidden neurons for inputs:
 	// one n×d matrix, or the K patches of a convolutional network. It is not
@@ -33,7 +37,11 @@ type Network struct {
 	// Decay is the penalty divided by beta; nil means ½ Σ_j (|u_j|² + |a_j|²).
 	Decay func(net *Network) float64
 
-	gate []int // pattern each neuron came from, when there are patterns
+	arch       Arch                                 // what the functions belong to; nil for those of one's own
+	patches    int                                  // K of a convolutional network
+	gate       []int                                // pattern each neuron came from, when there are patterns
+	findGates  func(gate []int) (*mat.Dense, error) // gate vectors of those patterns; nil when Gates are all there is
+	unitHidden bool                                 // the hidden weights have a fixed size: only Output takes a scale
 }
 
 // Neurons is the number of hidden neurons m.
@@ -46,7 +54,8 @@ func (net *Network) Neurons() int {
 }
 
 // Predict returns the n×c predictions for the rows of X (n×d), which need the
-// same columns as the training data, a column of ones included.
+// same columns as the training data, a column of ones included. They are images
+// for a network with a Patching.
 func (net *Network) Predict(X mat.Matrix) (*mat.Dense, error) {
 	if net == nil {
 		return nil, errors.New("convex: Predict: there is no network: solve a problem first")
@@ -54,6 +63,13 @@ func (net *Network) Predict(X mat.Matrix) (*mat.Dense, error) {
 	M, err := finiteMatrix("X", X)
 	if err != nil {
 		return nil, err
+	}
+	if net.Patching.given() {
+		patches, err := net.Patching.Patches(M)
+		if err != nil {
+			return nil, fmt.Errorf("convex: Predict: %s", strings.TrimPrefix(err.Error(), "convex: "))
+		}
+		return net.forward(patches)
 	}
 	if n, d := M.Dims(); d != net.Inputs {
 		return nil, fmt.Errorf("convex: Predict: X is %d×%d, the network was trained on %d columns (a column of ones counts)", n, d, net.Inputs)
@@ -67,10 +83,40 @@ func (net *Network) PredictPatches(patches []mat.Matrix) (*mat.Dense, error) {
 	if net == nil {
 		return nil, errors.New("convex: PredictPatches: there is no network: solve a problem first")
 	}
-	return net.forward(patches)
+	if len(patches) == 0 {
+		return nil, errors.New("convex: PredictPatches: there are no patches: want K matrices n×h, or images and Predict")
+	}
+	inputs := make([]mat.Matrix, len(patches))
+	for k, P := range patches {
+		M, err := finiteMatrix(fmt.Sprintf("patches[%d]", k), P)
+		if err != nil {
+			return nil, err
+		}
+		n, h := M.Dims()
+		if first, _ := patches[0].Dims(); n != first || h != net.Inputs {
+			return nil, fmt.Errorf("convex: PredictPatches: patches[%d] is %d×%d: the network wants all %d×%d", k, n, h, first, net.Inputs)
+		}
+		inputs[k] = M
+	}
+	return net.forward(inputs)
 }
 
 func (net *Network) forward(inputs []mat.Matrix) (*mat.Dense, error) {
+	out, err := net.withoutBias(inputs)
+	if err != nil || net.Bias == nil {
+		return out, err
+	}
+	n, c := out.Dims()
+	if len(net.Bias) != c {
+		return nil, fmt.Errorf("convex: the network has %d outputs, its Bias %d numbers", c, len(net.Bias))
+	}
+	for i := range n {
+		axpy(1, net.Bias, out.RawRowView(i))
+	}
+	return out, nil
+}
+
+func (net *Network) withoutBias(inputs []mat.Matrix) (*mat.Dense, error) {
 	if net.Forward != nil {
 		return net.Forward(net, inputs)
 	}
@@ -126,14 +172,18 @@ func (net *Network) subset(keep []int, scales []float64) *Network {
 		out.Gates = mat.NewDense(len(keep), gd, nil)
 	}
 	for i, j := range keep {
-		s := 1.0
-		if scales != nil {
-			s = math.Sqrt(scales[i])
+		below, above := 1.0, 1.0
+		switch {
+		case scales != nil && net.unitHidden:
+			above = scales[i]
+		case scales != nil:
+			below = math.Sqrt(scales[i])
+			above = below
 		}
 		copy(out.Hidden.RawRowView(i), net.Hidden.RawRowView(j))
 		copy(out.Output.RawRowView(i), net.Output.RawRowView(j))
-		scale(s, out.Hidden.RawRowView(i))
-		scale(s, out.Output.RawRowView(i))
+		scale(below, out.Hidden.RawRowView(i))
+		scale(above, out.Output.RawRowView(i))
 		if out.Gates != nil {
 			copy(out.Gates.RawRowView(i), net.Gates.RawRowView(j))
 		}
@@ -165,7 +215,7 @@ func Verify(p Problem, net *Network) (*Verification, error) {
 	if net.Outputs != t.c {
 		return nil, fmt.Errorf("convex: Verify: the network has %d outputs, Y is %d×%d", net.Outputs, t.n, t.c)
 	}
-	if len(p.Patches) == 0 && net.Inputs != t.d {
+	if t.X != nil && net.Inputs != t.d {
 		return nil, fmt.Errorf("convex: Verify: X is %d×%d, the network was trained on %d columns", t.n, t.d, net.Inputs)
 	}
 	f, err := net.forward(t.inputs)

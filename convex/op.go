@@ -2,6 +2,7 @@ package convex
 
 import (
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -20,6 +21,8 @@ type Op struct {
 	// Masked is the structure behind the operator, when there is one; nil for
 	// an operator that is only its functions.
 	Masked *MaskedData
+
+	parts []Op // of a sum
 }
 
 // MaskedData is the operator of every two-layer network with fixed activation
@@ -111,6 +114,38 @@ type Cones struct {
 	Block func(b int) *mat.Dense
 	// Masked, when set, says that G_b is exactly (2D_g-I)X of this structure.
 	Masked *MaskedData
+
+	first  *MaskedData // the same for b < blocks only; others are free
+	blocks int
+}
+
+// block is Block, or what Masked says it is.
+func (c *Cones) block() func(b int) *mat.Dense {
+	if c.Block == nil {
+		return c.Masked.coneOf
+	}
+	return c.Block
+}
+
+// masked is the structure of the cones of the first blocks, and how many those
+// are; nil when there is none.
+func (c *Cones) masked() (m *MaskedData, blocks int) {
+	if c.Masked != nil {
+		return c.Masked, math.MaxInt
+	}
+	return c.first, c.blocks
+}
+
+// before is the cones of the first blocks of a program with others after them,
+// which are free.
+func (c *Cones) before(blocks int) *Cones {
+	of := c.block()
+	return &Cones{Name: c.Name, first: c.Masked, blocks: blocks, Block: func(b int) *mat.Dense {
+		if b >= blocks {
+			return nil
+		}
+		return of(b)
+	}}
 }
 
 func (m *MaskedData) coneOf(g int) *mat.Dense {
@@ -130,9 +165,9 @@ func (m *MaskedData) coneOf(g int) *mat.Dense {
 	return G
 }
 
-// maskChunk patterns go through one matrix product at a time, which bounds the
-// temporary to rows × maskChunk·c numbers.
-const maskChunk = 64
+// maskChunk is how many patterns go through one matrix product at a time: its
+// temporary has rows × maskChunk·c numbers, 32 MiB of them if that can be.
+func maskChunk(rows, c int) int { return max(1, min(64, (4<<20)/(rows*c+1))) }
 
 func (m *MaskedData) apply(dst, x []float64) {
 	n, d, c, nb := m.Dims()
@@ -140,10 +175,11 @@ func (m *MaskedData) apply(dst, x []float64) {
 	P, scale, slope := m.Patterns.Len(), m.scale(), m.Slope
 	clear(dst[:n*c])
 	X := m.X.RawMatrix()
-	Z := make([]float64, d*maskChunk*c)
-	T := make([]float64, rows*maskChunk*c)
-	for p0 := 0; p0 < P; p0 += maskChunk {
-		k := min(maskChunk, P-p0)
+	chunk := maskChunk(rows, c)
+	Z := make([]float64, d*chunk*c)
+	T := make([]float64, rows*chunk*c)
+	for p0 := 0; p0 < P; p0 += chunk {
+		k := min(chunk, P-p0)
 		w := k * c
 		for j := 0; j < d; j++ {
 			row := Z[j*w : j*w+w]
@@ -184,10 +220,11 @@ func (m *MaskedData) adjoint(dst, y []float64) {
 	rows, _ := m.X.Dims()
 	P, scale, slope := m.Patterns.Len(), m.scale(), m.Slope
 	X := m.X.RawMatrix()
-	R := make([]float64, rows*maskChunk*c)
-	G := make([]float64, d*maskChunk*c)
-	for p0 := 0; p0 < P; p0 += maskChunk {
-		k := min(maskChunk, P-p0)
+	chunk := maskChunk(rows, c)
+	R := make([]float64, rows*chunk*c)
+	G := make([]float64, d*chunk*c)
+	for p0 := 0; p0 < P; p0 += chunk {
+		k := min(chunk, P-p0)
 		w := k * c
 		for i := 0; i < rows; i++ {
 			in := y[(i%n)*c : (i%n)*c+c]
@@ -219,9 +256,104 @@ func (m *MaskedData) adjoint(dst, y []float64) {
 	}
 }
 
+// over is the operator restricted to some blocks of its variables, as a matrix.
+func (op Op) over(blocks []Block, of []int) Op {
+	cols := 0
+	for _, i := range of {
+		cols += blocks[i].Len()
+	}
+	A := mat.NewDense(op.Rows, cols, nil)
+	parts := op.parts
+	if !partition(parts, blocks) {
+		parts = []Op{op}
+		if !partition(parts, blocks) { // the blocks are not those of its structure
+			parts[0].Masked = nil
+		}
+	}
+	at, first, next := 0, 0, 0 // column of A, first variable and block of the part
+	for _, part := range parts {
+		count := next
+		for size := 0; size < part.Cols; count++ {
+			size += blocks[count].Len()
+		}
+		e, f := make([]float64, part.Cols), make([]float64, op.Rows)
+		for _, i := range of {
+			if i < next || i >= count {
+				continue
+			}
+			if m := part.Masked; m != nil {
+				m.columns(A, at, i-next)
+				at += blocks[i].Len()
+				continue
+			}
+			for j := range blocks[i].Len() {
+				e[blocks[i].Offset-first+j] = 1
+				part.Apply(f, e)
+				e[blocks[i].Offset-first+j] = 0
+				A.SetCol(at, f)
+				at++
+			}
+		}
+		next, first = count, first+part.Cols
+	}
+	return denseOp(A)
+}
+
+// partition says whether the blocks are those of the parts of a sum, one part
+// after the other.
+func partition(parts []Op, blocks []Block) bool {
+	next := 0
+	for _, part := range parts {
+		count, size := next, 0
+		for ; size < part.Cols && count < len(blocks); count++ {
+			size += blocks[count].Len()
+		}
+		if size != part.Cols {
+			return false
+		}
+		if m := part.Masked; m != nil {
+			_, d, c, nb := m.Dims()
+			if count-next != nb {
+				return false
+			}
+			for _, b := range blocks[next:count] {
+				if b.Len() != d*c {
+					return false
+				}
+			}
+		}
+		next = count
+	}
+	return len(parts) > 0 && next == len(blocks)
+}
+
+// columns sets the columns of A from at on to those of block g.
+func (m *MaskedData) columns(A *mat.Dense, at, g int) {
+	n, d, c, _ := m.Dims()
+	p, sign := m.Pattern(g), m.Sign(g)*m.scale()
+	rows, _ := m.X.Dims()
+	for r := range rows {
+		f := sign
+		if !m.Patterns.Bit(p, r) {
+			f *= m.Slope
+		}
+		if f == 0 {
+			continue
+		}
+		x := m.X.RawRowView(r)
+		for o := range c {
+			row := A.RawRowView(r%n*c + o)
+			for j := range d {
+				row[at+j*c+o] += f * x[j]
+			}
+		}
+	}
+}
+
 // DenseOp is the operator of a matrix, which is copied.
-func DenseOp(A mat.Matrix) Op {
-	M := mat.DenseCopyOf(A)
+func DenseOp(A mat.Matrix) Op { return denseOp(mat.DenseCopyOf(A)) }
+
+func denseOp(M *mat.Dense) Op {
 	r, c := M.Dims()
 	raw := M.RawMatrix()
 	return Op{

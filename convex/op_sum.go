@@ -19,7 +19,7 @@ func SumOp(ops ...Op) Op {
 		panic("convex: SumOp needs at least one operator")
 	}
 	var names []string
-	sum := Op{Rows: ops[0].Rows}
+	sum := Op{Rows: ops[0].Rows, parts: append([]Op(nil), ops...)}
 	for i, op := range ops {
 		if op.Rows != sum.Rows {
 			panic(fmt.Sprintf("convex: SumOp: operator %d (%s) has %d rows, operator 0 (%s) has %d: all must predict the same", i, op.Name, op.Rows, ops[0].Name, sum.Rows))

@@ -26,7 +26,8 @@ type Path struct {
 // BetaMax returns the smallest weight decay at which the network without
 // neurons is optimal for p, over the patterns of p; p.Beta is not used. It is
 // the largest dual norm of v = -∇L(0) over all blocks and their cones
-// (max_i ‖Proj_{K_i}(±X'D_i v)‖ for the ReLU network).
+// (max_i ‖Proj_{K_i}(±X'D_i v)‖ for the ReLU network); with an output bias, of
+// v = -∇L at the best constant prediction.
 func BetaMax(ctx context.Context, p Problem, s *Settings) (float64, error) {
 	ctx = background(ctx)
 	p.Beta = 1
@@ -43,13 +44,18 @@ func (prog *Program) betaMax(ctx context.Context) (float64, error) {
 	if slope == nil || prog.Penalty.Polar == nil {
 		return 0, fmt.Errorf("convex: BetaMax needs Grad or Subgrad of loss %q and Polar of penalty %q", prog.Loss.Name, prog.Penalty.Name)
 	}
-	v := make([]float64, prog.Op.Rows)
-	slope(v, v)
-	scale(-1, v)
+	v, _, err := prog.freeFit(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("convex: BetaMax: the fit without neurons: %w", err)
+	}
 	g := make([]float64, prog.Op.Cols)
 	prog.Op.Adjoint(g, v)
 	plain := 0.0
 	for _, b := range prog.Blocks {
+		if b.Weight == 0 {
+			clear(b.Of(g)) // zero, but for rounding
+			continue
+		}
 		plain = math.Max(plain, prog.Penalty.Polar(b.Of(g), b.Rows, b.Cols))
 	}
 	if plain == 0 {

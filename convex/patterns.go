@@ -24,6 +24,9 @@ type Patterns struct {
 	// Source is "enumerated", "sampled" or "given".
 	Source string
 
+	data  *mat.Dense // the rows they are of, for Counts; nil: unknown
+	cells int        // all there are, the all-off one included, when they were enumerated
+
 	of       uint64 // fingerprint of the data they are complete for
 	n, words int
 	bits     []uint64 // P rows of words

@@ -26,8 +26,12 @@ func (p *Problem) check() (*checked, error) {
 	if t.arch == nil {
 		t.arch = ReLU{}
 	}
-	if len(p.Patches) > 0 {
-		for k, P := range p.Patches {
+	patches, err := p.patches()
+	if err != nil {
+		return nil, err
+	}
+	if len(patches) > 0 {
+		for k, P := range patches {
 			M, err := finiteMatrix(fmt.Sprintf("Patches[%d]", k), P)
 			if err != nil {
 				return nil, err
@@ -55,8 +59,11 @@ func (p *Problem) check() (*checked, error) {
 	yn, yc := Y.Dims()
 	if yn != t.n {
 		what := "X"
-		if t.X == nil {
+		switch {
+		case len(p.Patches) > 0:
 			what = "Patches[0]"
+		case t.X == nil:
+			_, t.d = p.X.Dims()
 		}
 		hint := ""
 		if yn == 1 && yc == t.n {
@@ -82,7 +89,10 @@ func (p *Problem) check() (*checked, error) {
 		return nil, fmt.Errorf("convex: the %s loss at a zero prediction is %g: the labels are too large for float64; scale Y", l.Name, v)
 	}
 	if p.Patterns != nil {
-		rows := t.n * max(1, len(p.Patches))
+		rows := t.n
+		if t.X == nil {
+			rows *= len(t.inputs)
+		}
 		none := p.Patterns.Len() == 0 && !p.Patterns.Complete // data of zeros have no pattern at all
 		if none || p.Patterns.Samples() != rows {
 			return nil, fmt.Errorf("convex: patterns are %d×%d but the data have %d rows: want P×%d, one pattern a row", p.Patterns.Len(), p.Patterns.Samples(), rows, rows)
@@ -103,6 +113,15 @@ const searchAbove = 1000
 // to all of them if they do not. Given patterns are complete when they cover all that there are,
 // which is looked into while that is cheap.
 func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, search func() (*Patterns, error)) (*Patterns, error) {
+	pat, cells, err := p.choosePatterns(ctx, X, s, search)
+	if err != nil {
+		return nil, err
+	}
+	return pat.ofData(X, cells), nil
+}
+
+// choosePatterns also counts the cells, where they were enumerated.
+func (p *Problem) choosePatterns(ctx context.Context, X *mat.Dense, s *Settings, search func() (*Patterns, error)) (pat *Patterns, cells int, err error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
 		if given.Complete && given.of != fingerprint(X) {
@@ -111,7 +130,7 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, se
 			given = &cp
 		}
 		if given.Len() == 0 && !given.Complete {
-			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
+			return nil, 0, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
 		if !given.Complete {
 			all, err := EnumeratePatterns(ctx, X, min(s.MaxPatterns, given.Len()+1))
@@ -119,9 +138,10 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, se
 				cp := *given
 				cp.Complete = true
 				given = &cp
+				cells = all.Len()
 			}
 		}
-		return given, nil
+		return given, cells, nil
 	}
 	limit := s.MaxPatterns
 	if search != nil && s.Samples == 0 {
@@ -130,19 +150,21 @@ func (p *Problem) patternsFor(ctx context.Context, X *mat.Dense, s *Settings, se
 	all, err := EnumeratePatterns(ctx, X, limit)
 	switch {
 	case err == nil:
-		return all.Distinct(), nil
+		return all.Distinct(), all.Len(), nil
 	case ctx.Err() != nil:
 		// Stopped before there was anything to solve: a few patterns, so that
 		// the caller gets a solution that says so.
-		return SamplePatterns(X, 50, p.Seed)
+		pat, err = SamplePatterns(X, 50, p.Seed)
 	case !errors.Is(err, ErrTooManyPatterns):
-		return nil, err
+		return nil, 0, err
 	case search != nil && s.Samples == 0:
-		return search()
+		pat, err = search()
 	case s.Samples == 0:
-		return SamplePatterns(X, defaultSamples, p.Seed)
+		pat, err = SamplePatterns(X, defaultSamples, p.Seed)
+	default:
+		pat, err = SamplePatterns(X, s.Samples, p.Seed)
 	}
-	return SamplePatterns(X, s.Samples, p.Seed)
+	return pat, 0, err
 }
 
 // Lower checks a problem and lowers it to its convex program. A nil s means the
@@ -158,9 +180,28 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 		return nil, err
 	}
 	p.Arch, p.Loss = t.arch, p.Loss.orDefault()
+	p.keepCut(t.inputs)
 	prog, err := t.arch.Lower(ctx, &p, s)
 	if err != nil {
 		return nil, err
+	}
+	if p.OutputBias {
+		prog = prog.withOutputBias()
+	}
+	if decode := prog.Decode; decode != nil {
+		prog.Decode = func(x []float64) (*Network, error) {
+			net, err := decode(x)
+			if net == nil {
+				return net, err
+			}
+			if t.X == nil {
+				net.Patching, net.patches = p.Patching, len(t.inputs)
+			}
+			if net.arch != nil && net.Arch == p.Arch.Name() {
+				net.arch = p.Arch // with its options
+			}
+			return net, err
+		}
 	}
 	if prog.Name == "" {
 		prog.Name = p.Name

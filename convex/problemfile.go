@@ -23,7 +23,7 @@ import (
 const maxProblemFile = 256 << 20
 
 // commonFields are the fields every architecture takes.
-var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed"}
+var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X", "Y", "patterns", "patterns_bits", "seed", "output_bias"}
 
 // archFields are the fields that only some architectures take; each says which
 // by fileOptions.
@@ -66,6 +66,24 @@ func (a GatedReLU) toFile() map[string]any {
 	return map[string]any{"penalty": a.Penalty}
 }
 
+func (ReLU) fileFields() []string { return []string{"penalty"} }
+
+func (a ReLU) fromFile(raw map[string]json.RawMessage) (Arch, error) {
+	if v, ok := raw["penalty"]; ok {
+		if err := json.Unmarshal(v, &a.Penalty); err != nil || a.Penalty != "per_output" {
+			return nil, fmt.Errorf(`field "penalty" is %s: architecture relu takes per_output only; leave it out for weight decay`, excerpt(v))
+		}
+	}
+	return a, nil
+}
+
+func (a ReLU) toFile() map[string]any {
+	if a.Penalty == "" {
+		return nil
+	}
+	return map[string]any{"penalty": a.Penalty}
+}
+
 // ReadProblem reads a problem file: one JSON object with the fields
 // architecture, loss, beta, X, Y and optionally name, patterns or
 // patterns_bits, seed, delta (of the huber loss) and those of the architecture.
@@ -75,6 +93,16 @@ func ReadProblem(path string) (Problem, error) {
 	p, err := readProblem(path)
 	if err != nil {
 		return Problem{}, fmt.Errorf("convex: %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ParseProblem reads a problem from r, as ReadProblem from a file; .npy files
+// that it names are looked for in the current directory.
+func ParseProblem(r io.Reader) (Problem, error) {
+	p, err := decodeProblem(r, ".")
+	if err != nil {
+		return Problem{}, fmt.Errorf("convex: %w", err)
 	}
 	return p, nil
 }
@@ -124,8 +152,9 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 }
 
 // WithFields returns p changed by fields of a problem file: name, architecture
-// with its options, loss, delta, beta and seed. What has no field stays. The
-// data fields are not taken.
+// with its options, loss, delta, beta, seed, output_bias, and how images are cut
+// (shape, filter, stride, padding). What has no field stays. The data fields
+// are not taken.
 func (p Problem) WithFields(fields map[string]json.RawMessage) (Problem, error) {
 	takes := append(append([]string(nil), describing...), archFields...)
 	for k, v := range fields {
@@ -144,7 +173,7 @@ func (p Problem) WithFields(fields map[string]json.RawMessage) (Problem, error) 
 }
 
 // describing are the fields of a problem file that are not data.
-var describing = []string{"name", "architecture", "loss", "delta", "beta", "seed"}
+var describing = []string{"name", "architecture", "loss", "delta", "beta", "seed", "output_bias"}
 
 func (p Problem) withFields(raw map[string]json.RawMessage) (Problem, error) {
 	var err error
@@ -165,6 +194,9 @@ func (p Problem) withFields(raw map[string]json.RawMessage) (Problem, error) {
 	str("loss", &loss)
 	num("beta", &p.Beta)
 	num("delta", &delta)
+	if v := raw["output_bias"]; v != nil && err == nil && json.Unmarshal(v, &p.OutputBias) != nil {
+		err = fmt.Errorf(`field "output_bias": want true or false, have %s`, excerpt(v))
+	}
 	if v := raw["seed"]; v != nil && err == nil && json.Unmarshal(v, &p.Seed) != nil {
 		err = fmt.Errorf(`field "seed": want a whole number from 0 to %d, have %s`, uint64(math.MaxUint64), excerpt(v))
 	}
@@ -178,12 +210,16 @@ func (p Problem) withFields(raw map[string]json.RawMessage) (Problem, error) {
 		if arch == "" && raw["architecture"] == nil {
 			arch = ReLU{}.Name()
 		}
-		if p.Arch, err = LookupArch(arch); err != nil {
-			return Problem{}, fmt.Errorf(`field "architecture" is %q: want one of %s`, arch, strings.Join(Archs(), ", "))
+		if p.Arch, err = archFromFile(arch, raw); err != nil {
+			return Problem{}, err
 		}
-	}
-	if p.Arch, err = archFromFile(p.Arch, raw); err != nil {
+	} else if p.Arch, err = withOptions(p.Arch, raw); err != nil {
 		return Problem{}, err
+	}
+	if g, err := patchingFromFile(raw); err != nil {
+		return Problem{}, err
+	} else if g.given() {
+		p.Patching = g
 	}
 	if raw["loss"] != nil {
 		if p.Loss, err = LookupLoss(loss); err != nil {
@@ -232,6 +268,17 @@ func (p Problem) Fields() (map[string]any, error) {
 	}
 	if p.Seed != 0 {
 		fields["seed"] = p.Seed
+	}
+	if p.OutputBias {
+		fields["output_bias"] = true
+	}
+	if p.Patching.given() {
+		if _, err := p.Patching.withDefaults(); err != nil {
+			return nil, fmt.Errorf("convex: %w", err)
+		}
+		for k, v := range p.Patching.toFile() {
+			fields[k] = v
+		}
 	}
 	return fields, nil
 }
@@ -300,13 +347,25 @@ func readFields(r io.Reader) (map[string]json.RawMessage, error) {
 	return raw, nil
 }
 
-// archFromFile gives an architecture the options that are there, and refuses
+// archFromFile makes the architecture of a name with the options that are there.
+func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
+	a, err := LookupArch(name)
+	if err != nil {
+		return nil, fmt.Errorf(`field "architecture" is %q: want one of %s`, name, strings.Join(Archs(), ", "))
+	}
+	return withOptions(a, raw)
+}
+
+// withOptions gives an architecture the options that are there, and refuses
 // those it does not take.
-func archFromFile(a Arch, raw map[string]json.RawMessage) (Arch, error) {
+func withOptions(a Arch, raw map[string]json.RawMessage) (Arch, error) {
 	opt, _ := a.(fileOptions)
 	var takes []string
 	if opt != nil {
 		takes = opt.fileFields()
+	}
+	if contains(takes, "patches") {
+		takes = append(append([]string(nil), takes...), patchingFields...)
 	}
 	for _, k := range archFields {
 		if raw[k] != nil && !contains(takes, k) {
@@ -321,7 +380,7 @@ func archFromFile(a Arch, raw map[string]json.RawMessage) (Arch, error) {
 
 // readData fills in X or Patches, Y and Patterns, and checks them together.
 func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
-	rows := 0 // of the data, for patterns
+	rows, perSample := 0, 1 // of the data, for patterns
 	switch {
 	case raw["X"] != nil && raw["patches"] != nil:
 		return errors.New(`fields "X" and "patches" are both there: give one`)
@@ -348,6 +407,14 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 		}
 		p.X = mat.NewDense(a.shape[0], a.shape[1], a.data)
 		rows = a.shape[0]
+		if p.Patching.given() {
+			patches, err := p.patches()
+			if err != nil {
+				return fmt.Errorf(`fields "X" and "shape": %s`, strings.TrimPrefix(err.Error(), "convex: "))
+			}
+			p.keepCut(patches)
+			perSample = len(patches)
+		}
 	default:
 		return errors.New(`field "X" is missing`)
 	}
@@ -366,7 +433,7 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 	if _, err := p.Loss.orDefault().New(y.data); err != nil {
 		return fmt.Errorf(`field "Y": %s`, strings.TrimPrefix(err.Error(), "convex: "))
 	}
-	n := rows * max(1, len(p.Patches))
+	n := rows * max(perSample, len(p.Patches))
 	switch {
 	case raw["patterns"] != nil && raw["patterns_bits"] != nil:
 		return errors.New(`fields "patterns" and "patterns_bits" are both there: give one`)
@@ -561,9 +628,12 @@ func (p Problem) Save(path string) error {
 		fields[field] = rowsOf(M)
 		return nil
 	}
-	if t.X != nil {
+	switch {
+	case t.X != nil:
 		err = put("X", t.X, false)
-	} else {
+	case p.Patching.given():
+		err = put("X", mat.DenseCopyOf(p.X), false)
+	default:
 		var all [][][]float64
 		for _, P := range t.inputs {
 			all = append(all, rowsOf(P.(*mat.Dense)))

@@ -66,6 +66,39 @@ func Prune(p Problem, net *Network) (*Network, error) {
 	return net.subset(keep, scales), nil
 }
 
+// pruneBlocks is Prune for the blocks of a point of a program whose penalty is a
+// norm: in place, the same predictions, no larger penalty, and at most as many
+// penalised blocks as the rank of their contributions. Cones stay satisfied,
+// since blocks are only scaled by non-negative numbers.
+func (prog *Program) pruneBlocks(x []float64) {
+	var active []int
+	for g, b := range prog.Blocks {
+		if b.Weight != 0 && norm2(b.Of(x)) > 0 {
+			active = append(active, g)
+		}
+	}
+	if prog.Penalty.Polar == nil || len(active) == 0 {
+		return
+	}
+	F := mat.NewDense(prog.Op.Rows, len(active), nil)
+	cost, size := make([]float64, len(active)), make([]float64, len(active))
+	e, f := make([]float64, prog.Op.Cols), make([]float64, prog.Op.Rows)
+	for j, g := range active {
+		b := prog.Blocks[g]
+		copy(b.Of(e), b.Of(x))
+		prog.Op.Apply(f, e)
+		clear(b.Of(e))
+		cost[j] = b.Weight * prog.Penalty.Value(b.Of(x), b.Rows, b.Cols)
+		if size[j] = norm2(f); size[j] > 0 {
+			scale(1/size[j], f)
+		}
+		F.SetCol(j, f)
+	}
+	for j, w := range pruneWeights(F, cost, size) {
+		scale(w, prog.Blocks[active[j]].Of(x))
+	}
+}
+
 // pruneWeights returns multipliers w ≥ 0 of the contributions with the same sum,
 // no larger cost Σ w_j cost_j, and at most rank F of them positive.
 func pruneWeights(F *mat.Dense, cost, size []float64) []float64 {

@@ -14,14 +14,15 @@ import (
 //	‖Z‖_* = min ½ (tr W1 + tr W2)  subject to  [W1 Z; Z' W2] ⪰ 0
 //
 // (Fazel, Hindi & Boyd 2001), with one semidefinite cone of order Rows+Cols a
-// block and the loss as a quadratic objective or by slack variables. See Conic
+// block; or is Moments, as for polynomial activations, with one cone of order
+// d+1 a block. The loss is a quadratic objective or slack variables. See Conic
 // for the order of the variables and what it needs of the loss.
 func (prog *Program) SDP() (Conic, error) {
 	if err := prog.Validate(); err != nil {
 		return Conic{}, err
 	}
-	if n := prog.Penalty.norm(); n != "nuclear" {
-		return Conic{}, fmt.Errorf("convex: program %q: penalty %q is no multiple of the nuclear norm (its Norm is %q), so its conic form is no semidefinite program; Program.Conic gives the one it has", prog.Name, prog.Penalty.Name, n)
+	if n := prog.Penalty.norm(); n != "nuclear" && n != "moments" {
+		return Conic{}, fmt.Errorf("convex: program %q: penalty %q is neither a multiple of the nuclear norm nor Moments (its Norm is %q), so its conic form is no semidefinite program; Program.Conic gives the one it has", prog.Name, prog.Penalty.Name, n)
 	}
 	return prog.conic(true)
 }

@@ -26,6 +26,9 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Use == nil && s.Solver == "" {
+		s.Use = prog.solver
+	}
 	sol, err := solve(ctx, prog, s, start)
 	if err != nil || sol.Scope == Global || p.Patterns != nil {
 		return sol, err
@@ -106,6 +109,9 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
+	if err := prog.checkMemory(s); err != nil {
+		return nil, err
+	}
 	pt := &Point{X: []float64{}, Status: Optimal}
 	if prog.Op.Cols > 0 {
 		solver, err := chooseSolver(prog, s)
@@ -123,6 +129,12 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 			pt.Solver = solver.Name()
 		}
 	}
+	return certified(ctx, prog, pt, s, start)
+}
+
+// certified makes a Solution of a point: its certificate, the decoded network
+// and the status that the certificate proves.
+func certified(ctx context.Context, prog *Program, pt *Point, s *Settings, start time.Time) (*Solution, error) {
 	cert, err := Certify(ctx, prog, pt)
 	if err != nil {
 		return nil, err
@@ -134,13 +146,16 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 		Point: pt, Certificate: *cert, Trace: s.record.trace, Program: prog,
 	}
 	if prog.Decode != nil {
-		if err := sol.decode(s); err != nil {
+		if err := sol.decode(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	sol.boundGlobally(ctx, s.Tol)
 	sol.Gap = relativeGap(sol.Primal, sol.Lower)
 	sol.Status = finalStatus(pt.Status, sol.Gap, s.Tol)
+	if prog.Relaxation && sol.Gap > s.Tol && cert.Gap <= s.Tol {
+		sol.Status = Bounded
+	}
 	sol.Elapsed = time.Since(start)
 	return sol, nil
 }
@@ -176,7 +191,7 @@ func (sol *Solution) boundGlobally(ctx context.Context, tol float64) {
 		scale(-1, f)
 		slope = f
 	}
-	sol.GlobalLower = prog.globalLower(ctx, slope, sol.Certificate.Dual)
+	sol.GlobalLower = prog.globalLower(ctx, append([][]float64{slope, sol.Certificate.Dual}, prog.Duals...)...)
 	// A program whose parts were exchanged is not the one that AllPatterns
 	// knows.
 	if sol.Network == nil || sol.NetworkObjective != sol.Primal {
@@ -194,8 +209,12 @@ const maxPruned = 1500
 // decode makes the network of the certified point, prunes it where it has more
 // neurons than an optimum needs, and takes the network's own objective, from
 // scratch, as the primal value when the problem is the program's own.
-func (sol *Solution) decode(s *Settings) error {
-	net, err := sol.Program.Decode(sol.Certificate.X)
+func (sol *Solution) decode(ctx context.Context, s *Settings) error {
+	decode := sol.Program.Decode
+	if round := sol.Program.round; round != nil {
+		decode = func(x []float64) (*Network, error) { return round(ctx, x) }
+	}
+	net, err := decode(sol.Certificate.X)
 	if err != nil {
 		return err
 	}
@@ -212,6 +231,10 @@ func (sol *Solution) decode(s *Settings) error {
 		return errors.New("convex: the decoded network's objective is NaN")
 	}
 	sol.NetworkObjective = value
+	if sol.Program.Relaxation {
+		sol.Primal = value
+		return nil
+	}
 	if math.Abs(value-sol.Primal) > 1e-6*(math.Abs(value)+math.Abs(sol.Primal)) {
 		// The caller changed a part of the program, which is now another
 		// problem than the network's; the program's value stands.
@@ -219,6 +242,15 @@ func (sol *Solution) decode(s *Settings) error {
 	}
 	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && net.Neurons() > rows && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
+			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
+				sol.Network, sol.NetworkObjective, value = pruned, v, v
+			}
+		}
+	}
+	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations == nil && rows <= maxPruned && sol.Program.ActiveBlocks(sol.Certificate.X) > rows {
+		x := append([]float64(nil), sol.Certificate.X...)
+		sol.Program.pruneBlocks(x)
+		if pruned, err := sol.Program.Decode(x); err == nil && pruned.Neurons() < net.Neurons() {
 			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}

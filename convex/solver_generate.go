@@ -493,7 +493,7 @@ func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta f
 // convex solves the program over the kept patterns from the current network.
 func (g *generator) convex(tol float64, stop func() bool) error {
 	r := newWorkingSetRun(g.data, g.loss, true, nil)
-	r.cone, r.ssn.cone = g.cone, g.cone
+	r.cone, r.ssn.cone, r.ssn.halt = g.cone, g.cone, stop
 	r.ssn.gram = g.gram
 	r.signed = true
 	r.beta = func(int) float64 { return g.beta }
@@ -648,10 +648,10 @@ func (g *generator) patterns() *Patterns {
 	}
 	p := newPatterns(len(g.bits), g.m.n)
 	p.Source = "generated"
-	p.Gates = mat.NewDense(max(len(g.bits), 1), g.m.d, nil)
+	p.Gates = mat.NewDense(g.m.d, max(len(g.bits), 1), nil)
 	for i, b := range g.bits {
 		copy(p.bits[i*p.words:], b)
-		p.Gates.SetRow(i, g.gate[i])
+		p.Gates.SetCol(i, g.gate[i])
 	}
 	for j, nr := range g.net {
 		p.net = append(p.net, seed{at[j], nr.sign, nr.v})

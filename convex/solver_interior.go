@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/mat"
 )
 
 // Interior is the dense primal-dual interior-point method on the conic form of
@@ -41,6 +42,12 @@ func (Interior) Uses(prog *Program) error {
 	if penalised {
 		switch p.norm() {
 		case "l2", "l1", "columns", "nuclear", "squares":
+		case "moments":
+			for i, b := range prog.Blocks {
+				if b.Weight != 0 && momentOrder(b.Len()) == 0 {
+					return fmt.Errorf("block %d has %d variables, which are no moment matrix: want (d+1)(d+2)/2 - 1", i, b.Len())
+				}
+			}
 		case "parts":
 			for i, b := range prog.Blocks {
 				if b.Weight != 0 && sumInts(p.Parts) != b.Len() {
@@ -119,6 +126,8 @@ func conicSize(pen Penalty, norm string, b Block) (vars, rows float64) {
 		return n * (n + 1) / 2, n * (n + 1) / 2
 	case "squares":
 		return k, 0
+	case "moments":
+		return k, k + 1
 	}
 	return k + 1, k + 1
 }
@@ -319,13 +328,7 @@ func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicB
 	}
 	at := len(linear)
 	set := func(row, col int, v float64) { b.G.Data[(at+row)*n+col] = -v }
-	// Every norm is 1 at a unit vector, where the penalty shows its weight.
-	unit := make([]float64, k)
-	unit[0] = 1
-	w := 0.0
-	if blk.Weight != 0 {
-		w = blk.Weight * pen.Value(unit, blk.Rows, blk.Cols)
-	}
+	w := unitPenalty(pen, blk)
 	orthantRows := len(linear)
 	switch {
 	case blk.Weight == 0:
@@ -385,6 +388,23 @@ func conicBlockOf(norm string, blk Block, pen Penalty, G blas64.General) (conicB
 			c[col] = cost * w
 		})
 		b.cones = append(b.cones, newSemidefinite(blk.Rows+blk.Cols))
+	case norm == "moments":
+		// The matrix itself, one column a coordinate, at w times its mass.
+		q := momentOrder(k)
+		e, S := make([]float64, k), make([]float64, k+1)
+		for j := range e {
+			e[j] = 1
+			Z := momentMatrix(e)
+			pack(S, mat.DenseCopyOf(Z))
+			for row, v := range S {
+				if v != 0 {
+					set(row, j, v)
+				}
+			}
+			c[j] = w * momentMass(e)
+			e[j] = 0
+		}
+		b.cones = append(b.cones, newSemidefinite(q))
 	}
 	return b, c
 }
@@ -456,10 +476,24 @@ func (prog *Program) conicPoint(p *conicProblem, m *conicIPM, tol float64) []flo
 
 // unitPenalty is the penalty of a unit vector of block b, weight and all.
 func (prog *Program) unitPenalty(b int) float64 {
-	blk := prog.Blocks[b]
+	return unitPenalty(prog.Penalty, prog.Blocks[b])
+}
+
+// unitPenalty is what the penalty of a block is a multiple of its norm by: every
+// norm is 1 at a unit vector, and the mass of moments at the identity's.
+func unitPenalty(pen Penalty, blk Block) float64 {
+	if blk.Weight == 0 {
+		return 0
+	}
 	e := make([]float64, blk.Len())
+	if q := momentOrder(len(e)); pen.norm() == "moments" {
+		for j := len(e) - q + 1; j < len(e); j++ {
+			e[j] = 1
+		}
+		return blk.Weight * pen.Value(e, blk.Rows, blk.Cols) / momentMass(e)
+	}
 	e[0] = 1
-	return blk.Weight * prog.Penalty.Value(e, blk.Rows, blk.Cols)
+	return blk.Weight * pen.Value(e, blk.Rows, blk.Cols)
 }
 
 // threshold is the penalty below which an atom is on its way to zero: size
@@ -571,7 +605,7 @@ func (p *conicProblem) restrict(in []bool) *conicProblem {
 // dropAtoms sets to zero what of z is smaller than t, by the atoms of the norm.
 func dropAtoms(pen Penalty, z []float64, blk Block, t float64) {
 	switch pen.norm() {
-	case "squares":
+	case "squares", "moments":
 	case "l1":
 		for j, v := range z {
 			if math.Abs(v) < t {
@@ -630,7 +664,7 @@ func dropAtoms(pen Penalty, z []float64, blk Block, t float64) {
 // within the cone.
 func conicPolar(pen Penalty, blk Block, G blas64.General, z []float64) []float64 {
 	norm := pen.norm()
-	if norm == "" || norm == "squares" || !finite(z) || norm2(z) == 0 {
+	if norm == "" || norm == "squares" || norm == "moments" || !finite(z) || norm2(z) == 0 {
 		return nil
 	}
 	blk.Offset, blk.Weight = 0, 1

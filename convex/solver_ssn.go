@@ -25,6 +25,10 @@ func newMaskedModel(m *MaskedData) *maskedModel {
 
 // adjoint sets row j of g to A_j'r for the pattern j, sign +1.
 func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
+	m.adjointSet(g, r, &patternSet{bits: pats})
+}
+
+func (m *maskedModel) adjointSet(g, r []float64, set *patternSet) {
 	if m.patches > 1 {
 		rep := make([]float64, m.n)
 		for k := 0; k < m.patches; k++ {
@@ -32,12 +36,12 @@ func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
 		}
 		r = rep
 	}
-	m.maskedData.adjoint(g, r, pats)
+	m.maskedData.adjointSet(g, r, set)
 	if m.slope != 0 {
 		all := make([]float64, m.d)
 		blas64.Gemv(blas.Trans, m.scale*m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
 		scale(m.scale*(1-m.slope), g)
-		for j := range pats {
+		for j := range set.bits {
 			axpy(1, all, g[j*m.d:][:m.d])
 		}
 	} else if m.scale != 1 {
@@ -47,14 +51,18 @@ func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
 
 // forward sets f to the sum of A_j v_j over patterns of sign +1.
 func (m *maskedModel) forward(f, v []float64, pats [][]uint64) {
+	m.forwardSet(f, v, &patternSet{bits: pats})
+}
+
+func (m *maskedModel) forwardSet(f, v []float64, set *patternSet) {
 	out := f
 	if m.patches > 1 {
 		out = make([]float64, m.n)
 	}
-	m.maskedData.forward(out, v, pats)
+	m.maskedData.forwardSet(out, v, set)
 	if m.slope != 0 {
 		sum := make([]float64, m.d)
-		for j := range pats {
+		for j := range set.bits {
 			axpy(1, v[j*m.d:][:m.d], sum)
 		}
 		blas64.Gemv(blas.NoTrans, m.scale*m.slope, m.x, blas64.Vector{N: m.d, Inc: 1, Data: sum}, m.scale*(1-m.slope), blas64.Vector{N: m.n, Inc: 1, Data: out})
@@ -132,6 +140,10 @@ type ssn struct {
 	newtons    int
 
 	projectors []*coneProjector
+
+	// halt, which may be nil, ends a Newton step that is under way; it must
+	// bear concurrent calls.
+	halt func() bool
 }
 
 // maxNewton bounds the Newton steps of one outer step.
@@ -392,7 +404,7 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 	}
 	// Rounding can make the matrix indefinite; then a growing multiple of the
 	// identity is added.
-	for shift := 0.0; shift < 1e-3*s.tau; shift = math.Max(1e3*shift, 1e-12*s.tau) {
+	for shift := 0.0; shift < 1e-3*s.tau && !s.halted(); shift = math.Max(1e3*shift, 1e-12*s.tau) {
 		for i, g := range e.grad {
 			dir[i] = -g
 			diag[i] += shift
@@ -412,6 +424,8 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 	}
 	return dir, false
 }
+
+func (s *ssn) halted() bool { return s.halt != nil && s.halt() }
 
 // proxSlope is tau times the derivative of Prox by a central difference, for
 // losses that are sums over samples but have no second derivative. It is
@@ -447,6 +461,9 @@ func (s *ssn) freeRows(w []*ssnGroup, e *ssnEval, q int) (t blas64.General, unit
 		at[k] = off
 	}
 	tasks(len(e.active), func(k int) {
+		if s.halted() {
+			return
+		}
 		g := w[e.active[k]]
 		free := completeBasis(g.basis, d)
 		m := free.Rows
@@ -546,7 +563,7 @@ func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 		}
 	})
 	m := newGeneral(q, q)
-	syrkLower(1, t, 0, m)
+	syrkLowerUntil(1, t, 0, m, s.halt)
 	off := 0
 	for k, j := range e.active {
 		g := w[j]
@@ -560,7 +577,7 @@ func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 		}
 		off += len(u)
 	}
-	if !cholLower(m) {
+	if !cholLowerUntil(m, s.halt) {
 		return false
 	}
 	cholSolve(m, b)
@@ -578,7 +595,7 @@ func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, na
 	n, d, k := s.model.samples, s.model.d, len(e.active)
 	if s.gram == nil {
 		g := newGeneral(n, n)
-		syrkLower(1, s.model.x, 0, g)
+		syrkLowerUntil(1, s.model.x, 0, g, s.halt)
 		s.gram = g.Data
 	}
 	// Columns: k for the masks, k for the unit vectors, nact for the active rows.
@@ -613,7 +630,7 @@ func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, na
 		}
 	})
 	m := newGeneral(n, n)
-	syrkLower(1, mask, 0, m)
+	syrkLowerUntil(1, mask, 0, m, s.halt)
 	tasks(n, func(i int) {
 		row := m.Data[i*n:][:i+1]
 		for j, v := range s.gram[i*n:][:i+1] {
@@ -621,8 +638,8 @@ func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, na
 		}
 		row[i] += diag[i]
 	})
-	syrkLower(1, pos, 1, m)
-	syrkLower(-1, neg, 1, m)
+	syrkLowerUntil(1, pos, 1, m, s.halt)
+	syrkLowerUntil(-1, neg, 1, m, s.halt)
 	return s.solveDense(m, dir)
 }
 
@@ -653,7 +670,7 @@ func (s *ssn) solveSample(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 		}
 	}
 	m := newGeneral(n, n)
-	syrkLower(1, tt, 0, m)
+	syrkLowerUntil(1, tt, 0, m, s.halt)
 	for i, v := range diag {
 		m.Data[i*n+i] += v
 	}
@@ -662,7 +679,7 @@ func (s *ssn) solveSample(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 
 // solveDense factors the n×n Newton matrix and solves.
 func (s *ssn) solveDense(m blas64.General, dir []float64) bool {
-	if !cholLower(m) {
+	if !cholLowerUntil(m, s.halt) {
 		return false
 	}
 	cholSolve(m, dir)
@@ -711,7 +728,7 @@ func (s *ssn) conjugateGradients(w []*ssnGroup, e *ssnEval, diag, dir []float64)
 	z, p := make([]float64, n), make([]float64, n)
 	tol := math.Min(0.1, math.Sqrt(e.gnorm/(1+norm2(e.fplus)))) * norm2(r)
 	rz := 0.0
-	for it := 0; it < 300; it++ {
+	for it := 0; it < 300 && !s.halted(); it++ {
 		for i, v := range r {
 			z[i] = v / pre[i]
 		}

@@ -42,33 +42,44 @@ func (WorkingSet) Uses(prog *Program) error {
 	case prog.Loss.anyGrad() == nil:
 		return fmt.Errorf("needs Grad or Subgrad of loss %q", prog.Loss.Name)
 	}
-	_, d, _, nb := m.Dims()
-	if len(prog.Blocks) != nb {
-		return fmt.Errorf("needs one block a pattern and sign: %d, the program has %d", nb, len(prog.Blocks))
-	}
-	for g, b := range prog.Blocks {
-		if b.Len() != d || b.Offset != g*d {
-			return fmt.Errorf("needs block %d to be variables %d to %d", g, g*d, (g+1)*d)
-		}
-		if !(b.Weight > 0) {
-			return fmt.Errorf("needs positive weights; block %d has %g", g, b.Weight)
-		}
-	}
-	return nil
+	return standardBlocks(prog)
 }
 
 // Solve finds the optimum of prog.
 func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
 	m := prog.Op.Masked
 	mon := NewMonitor(ctx, "workingset", s)
+	var first *screened
+	if (ScreenedFISTA{}).Uses(prog) == nil {
+		// First-order steps first: they may be all that is needed, and are a
+		// good start for Newton's method if not.
+		first = newScreened(prog, mon)
+		first.start(s.StartPoint(prog))
+		budget := 100_000
+		status := first.run(0.9*s.Tol, func(it int) (Status, bool) { return mon.Stop(it, budget) }, func(left float64) bool {
+			// Not before they had half the work of the Newton steps: rates are
+			// known late, and the loss is bounded so.
+			newton := newtonSteps * first.newtonWork()
+			return left > newton && first.work > newton/2
+		})
+		if status != Unknown && status != Numerical && !(status == IterLimit && s.MaxIter == 0) {
+			return first.point(status, "workingset"), nil
+		}
+	}
 	r := newWorkingSetRun(m, prog.Loss, prog.Cones != nil, mon)
+	r.ssn.halt = func() bool { return ctx.Err() != nil }
 	P := m.Patterns.Len()
 	for p := 0; p < P; p++ {
 		r.addPattern(m.Patterns.Row(p))
 	}
 	r.signed = m.Signed
 	r.beta = func(id int) float64 { return prog.Penalty.GroupL2 * prog.Blocks[r.block(id)].Weight }
-	if x := s.StartPoint(prog); x != nil {
+	if first != nil {
+		ps, zs := first.blocks()
+		for j, p := range ps {
+			r.group(2 * p).v = zs[j]
+		}
+	} else if x := s.StartPoint(prog); x != nil {
 		for g, b := range prog.Blocks {
 			if v := b.Of(x); norm2(v) > 0 {
 				id := 2 * (g % P)
@@ -79,7 +90,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			}
 		}
 	}
-	if len(r.groups) == 0 && m.Signed && prog.Cones != nil {
+	if first == nil && len(r.groups) == 0 && m.Signed && prog.Cones != nil {
 		// The pattern search ended at a network; no harm if it does not fit.
 		for _, sd := range m.Patterns.net {
 			id := 2 * sd.pattern
@@ -89,15 +100,51 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			axpy(1, sd.v, r.group(id).v)
 		}
 	}
-	status, err := r.solve(0.9*s.Tol, func() (Status, bool) { return mon.Stop(r.ssn.newtons, 0) })
+	done := 0
+	if first != nil {
+		done = first.iter
+	}
+	status, err := r.solve(0.9*s.Tol, func() (Status, bool) { return mon.Stop(done+r.ssn.newtons, 0) })
 	if err != nil {
 		return nil, err
+	}
+	if first != nil && first.lower > r.lower {
+		r.dual = first.dual
 	}
 	x := make([]float64, prog.Op.Cols)
 	for _, g := range r.best.groups {
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
-	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
+	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
+}
+
+// newtonSteps is the usual number of Newton steps from a moderate gap to the
+// tolerance.
+const newtonSteps = 25
+
+// newtonWork estimates the operations of a Newton step over the blocks that
+// are not zero.
+func (r *screened) newtonWork() float64 {
+	if r.c > 1 {
+		return math.Inf(1)
+	}
+	n, d, k := float64(r.model.samples), float64(r.d), 0.0
+	for _, t := range r.norm {
+		if t > 0 {
+			k++
+		}
+	}
+	q := k * d
+	flops := n*q*q + q*q*q/3 + 2*n*d*q
+	if n <= denseLimit {
+		flops = math.Min(flops, 2*n*d*q+n*n*q+n*n*n/3)
+		if r.model.patches == 1 {
+			flops = math.Min(flops, 2*n*n*k+n*n*n/3+n*n*d/newtonSteps)
+		}
+	} else if q > denseLimit {
+		return math.Inf(1)
+	}
+	return 2*flops + 1e6 // smaller blocks run at half the rate
 }
 
 // workingSetRun is one solve. A group is a pattern with a sign: id 2p is
@@ -163,15 +210,19 @@ func (r *workingSetRun) multiplier(theta, f []float64) {
 	scale(-1, theta)
 }
 
+func (r *workingSetRun) dualValue(theta []float64, worst float64) float64 {
+	return dualValue(r.loss, theta, worst)
+}
+
 // dualValue is the best -L*(-s·theta) over 0 <= s <= 1/worst, a lower bound on
 // the optimum when worst bounds the dual norms of all groups over beta.
-func (r *workingSetRun) dualValue(theta []float64, worst float64) float64 {
+func dualValue(loss Fn, theta []float64, worst float64) float64 {
 	v := make([]float64, len(theta))
 	at := func(s float64) float64 {
 		for i, t := range theta {
 			v[i] = -s * t
 		}
-		if c := r.loss.Conj(v); !math.IsNaN(c) {
+		if c := loss.Conj(v); !math.IsNaN(c) {
 			return -c
 		}
 		return math.Inf(-1)
@@ -223,7 +274,7 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 		b := r.beta(id)
 		z := append([]float64(nil), corr(id/2)...)
 		ratio := norm2(z) / b
-		if ratio > 1 {
+		if ratio > 1 && !r.ssn.halted() { // late, the plain bound has to do
 			if id%2 == 1 {
 				scale(-1, z)
 			}

@@ -84,8 +84,8 @@ func LookupSolver(name string) (Solver, error) {
 	return nil, fmt.Errorf("convex: no solver %q; there are %s", name, strings.Join(Solvers(), ", "))
 }
 
-// chooseSolver is the solver the settings name, or the first that can solve
-// prog.
+// chooseSolver is the solver the settings name, or the one the program prefers,
+// or the first that can solve prog.
 func chooseSolver(prog *Program, s *Settings) (Solver, error) {
 	if s.Use != nil || s.Solver != "" {
 		sv := s.Use
@@ -99,6 +99,11 @@ func chooseSolver(prog *Program, s *Settings) (Solver, error) {
 			return nil, fmt.Errorf("convex: solver %s cannot solve program %q: %w", sv.Name(), prog.Name, err)
 		}
 		return sv, nil
+	}
+	if prog.Prefer != "" {
+		if sv, err := LookupSolver(prog.Prefer); err == nil && sv.Uses(prog) == nil {
+			return sv, nil
+		}
 	}
 	var why []string
 	for _, r := range solversInOrder() {

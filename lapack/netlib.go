@@ -129,15 +129,22 @@ func (l netlibLAPACK) Dsyev(jobz lapack.EVJob, ul blas.Uplo, n int, a []float64,
 // caller gave the workspace that the query asked for.
 func (l netlibLAPACK) Dgesvd(jobU, jobVT lapack.SVDJob, m, n int, a []float64, lda int, s, u []float64, ldu int, vt []float64, ldvt int, work []float64, lwork int) bool {
 	mn := min(m, n)
+	// For far more columns than rows, or the converse, and no vectors, the
+	// query answers less than netlib then insists on.
+	enough := float64(max(3*mn+max(m, n), 5*mn, 1))
 	if jobU != jobVT || jobU == lapack.SVDOverwrite || mn < smallFactor {
-		return l.Implementation.Dgesvd(jobU, jobVT, m, n, a, lda, s, u, ldu, vt, ldvt, work, lwork)
+		ok := l.Implementation.Dgesvd(jobU, jobVT, m, n, a, lda, s, u, ldu, vt, ldvt, work, lwork)
+		if lwork == -1 && ok {
+			work[0] = max(work[0], enough)
+		}
+		return ok
 	}
 	// The query checks the job and the strides.
 	var need [1]float64
 	if !l.Implementation.Dgesvd(jobU, jobVT, m, n, a, lda, s, u, ldu, vt, ldvt, need[:], -1) {
 		return false
 	}
-	least := need[0]
+	least := max(need[0], enough)
 	if jobU == lapack.SVDNone {
 		ldu, ldvt = max(ldu, m), max(ldvt, n) // LAPACKE checks them though it does not use them
 	}

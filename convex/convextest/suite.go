@@ -24,11 +24,15 @@ func TestArch(t *testing.T, p convex.Problem) *convex.Solution {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sol.Status != convex.Optimal || sol.Gap > tol {
-		t.Errorf("status %v, gap %v", sol.Status, sol.Gap)
-	}
 	if sol.Network == nil {
 		t.Fatal("no network")
+	}
+	if sol.Program.Relaxation {
+		testRelaxation(t, p, sol, tol)
+		return sol
+	}
+	if sol.Status != convex.Optimal || sol.Gap > tol {
+		t.Errorf("status %v, gap %v", sol.Status, sol.Gap)
 	}
 	value, err := sol.Network.Objective(p)
 	if err != nil {
@@ -79,6 +83,30 @@ func TestArch(t *testing.T, p convex.Problem) *convex.Solution {
 		t.Errorf("pruning raised the objective from %.12g to %.12g (%v)", value, v, err)
 	}
 	return sol
+}
+
+// testRelaxation checks that a program which is only a lower bound says so: it
+// is solved itself, the network is no better, and nothing claims optimality
+// while they are apart.
+func testRelaxation(t *testing.T, p convex.Problem, sol *convex.Solution, tol float64) {
+	t.Helper()
+	value, err := sol.Network.Objective(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sol.Primal != value {
+		t.Errorf("Primal %.15g is not the network's objective %.15g", sol.Primal, value)
+	}
+	program := sol.Certificate.Primal
+	if value < program*(1-1e-9) || sol.Lower > program*(1+1e-12) || sol.Lower < program*(1-tol) {
+		t.Errorf("network %.15g, relaxation %.15g, bound %.15g", value, program, sol.Lower)
+	}
+	if want := (value - sol.Lower) / value; math.Abs(sol.Gap-want) > 1e-12 {
+		t.Errorf("gap %v, want %v", sol.Gap, want)
+	}
+	if (sol.Status == convex.Optimal) != (sol.Gap <= tol) || sol.Gap > tol && sol.Status != convex.Bounded {
+		t.Errorf("status %v with a gap of %v", sol.Status, sol.Gap)
+	}
 }
 
 // TestSolver runs a solver over every problem of the depot that it says it can

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gonvex/gonvex/convex/internal/npy"
 )
 
 const ccBy = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
@@ -252,7 +254,7 @@ func Open(path string) (*Set, error) {
 	switch {
 	case len(b) == 0:
 		return nil, f.in(errors.New("the file is empty"))
-	case bytes.HasPrefix(b, []byte(npyMagic)):
+	case bytes.HasPrefix(b, []byte(npy.Magic)):
 		X, shape, err := parseNPY(b)
 		if err != nil {
 			return nil, f.in(err)

@@ -46,11 +46,24 @@ type model struct {
 	output     blas64.General
 	gradHidden blas64.General
 	gradOutput blas64.General
+
+	conv       *conv          // convolutional networks, else nil
+	middle     blas64.General // weights between two ReLU layers, m×K
+	gradMiddle blas64.General
+	decayed    int  // the first weight with decay: filters of three-layer networks have none
+	perOutput  bool // decay of the output weights is by their sum
 }
 
 func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, error) {
+	cv, X, err := newConv(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if cv != nil {
+		p.X, p.Patches, p.Patching = X, nil, convex.Patching{}
+	}
 	if len(p.Patches) > 0 {
-		return nil, errors.New("sgd: the problem has Patches: only networks on X are trained here")
+		return nil, fmt.Errorf("sgd: the problem has Patches, which architecture %s is not trained on here: want CNN or ThreeLayerReLUCNN", archName(p))
 	}
 	// A network without neurons lets Verify check every part of the problem.
 	n, d := dims(p.X)
@@ -66,14 +79,14 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 	if m.loss.New == nil {
 		m.loss = convex.Squared
 	}
-	X := mat.DenseCopyOf(p.X)
+	if X == nil {
+		X = mat.DenseCopyOf(p.X)
+	}
 	m.x = X.RawMatrix()
 	m.y = mat.DenseCopyOf(p.Y).RawMatrix().Data
 	m.rnd = rand.New(rand.NewPCG(o.Seed, 0x736764)) // "sgd"
 
-	switch arch := p.Arch.(type) {
-	case nil, convex.ReLU:
-		m.arch = convex.ReLU{}.Name()
+	width := func() {
 		m.neurons = o.Neurons
 		if m.neurons == 0 {
 			m.neurons = defaultNeurons
@@ -81,6 +94,19 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 				m.neurons = o.Start.Neurons()
 			}
 		}
+	}
+	switch arch := p.Arch.(type) {
+	case nil:
+		m.arch = convex.ReLU{}.Name()
+		width()
+	case convex.ReLU:
+		m.arch = arch.Name()
+		m.perOutput = arch.Penalty == "per_output" && c > 1
+		width()
+	case convex.CNN, convex.ThreeLayerReLUCNN:
+		m.arch = arch.Name()
+		m.conv = cv
+		width()
 	case convex.GatedReLU:
 		m.arch = arch.Name()
 		if arch.Penalty != "" && arch.Penalty != "nuclear" && c > 1 {
@@ -93,13 +119,17 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU or GatedReLU", arch.Name())
+		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN or ThreeLayerReLUCNN", arch.Name())
 	}
 
 	k := m.neurons
-	m.theta, m.grad = make([]float64, k*(d+c)), make([]float64, k*(d+c))
-	m.hidden, m.output = m.layers(m.theta)
-	m.gradHidden, m.gradOutput = m.layers(m.grad)
+	hidden, output, middle := m.widths()
+	m.theta, m.grad = make([]float64, k*(hidden+output+middle)), make([]float64, k*(hidden+output+middle))
+	m.hidden, m.output, m.middle = m.layers(m.theta)
+	m.gradHidden, m.gradOutput, m.gradMiddle = m.layers(m.grad)
+	if middle > 0 {
+		m.decayed = k * hidden
+	}
 	if o.Momentum > 0 || o.Method == "adam" {
 		m.velocity = make([]float64, len(m.theta))
 	}
@@ -107,7 +137,11 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		m.square = make([]float64, len(m.theta))
 	}
 	rows := min(block, n)
-	m.h, m.a = make([]float64, rows*k), make([]float64, rows*k)
+	if m.conv != nil {
+		m.conv.grow(rows, k)
+	} else {
+		m.h, m.a = make([]float64, rows*k), make([]float64, rows*k)
+	}
 	m.f, m.r = make([]float64, rows*c), make([]float64, rows*c)
 	if o.Batch < n {
 		m.xb, m.yb = make([]float64, rows*d), make([]float64, rows*c)
@@ -137,11 +171,37 @@ func dims(A mat.Matrix) (r, c int) {
 	return A.Dims()
 }
 
-// layers views the weights of both layers in one vector.
-func (m *model) layers(theta []float64) (hidden, output blas64.General) {
+// archName is the name of the architecture of p.
+func archName(p convex.Problem) string {
+	if p.Arch == nil {
+		return convex.ReLU{}.Name()
+	}
+	return p.Arch.Name()
+}
+
+// widths are the numbers of weights of a neuron in the hidden, the output and
+// the middle layer.
+func (m *model) widths() (hidden, output, middle int) {
+	if m.conv != nil {
+		return m.conv.widths()
+	}
+	return m.d, m.c, 0
+}
+
+// layers views the weights of all layers in one vector.
+func (m *model) layers(theta []float64) (hidden, output, middle blas64.General) {
 	k := m.neurons
-	return blas64.General{Rows: k, Cols: m.d, Stride: m.d, Data: theta[:k*m.d]},
-		blas64.General{Rows: k, Cols: m.c, Stride: m.c, Data: theta[k*m.d:]}
+	h, o, w := m.widths()
+	view := func(width int) blas64.General {
+		part := theta[: k*width : k*width]
+		theta = theta[k*width:]
+		return blas64.General{Rows: k, Cols: width, Stride: width, Data: part}
+	}
+	hidden, output = view(h), view(o)
+	if w > 0 {
+		middle = view(w)
+	}
+	return hidden, output, middle
 }
 
 // setGates makes min(d, c) neurons of every pattern: no more have a use, since
@@ -181,14 +241,29 @@ func (m *model) setGates(ctx context.Context, p convex.Problem, X *mat.Dense) er
 func (m *model) initialise() error {
 	if start := m.opts.Start; start != nil {
 		k := start.Neurons()
-		if k != m.neurons || start.Inputs != m.d || start.Outputs != m.c {
-			return fmt.Errorf("sgd: Options.Start has %d neurons, %d inputs and %d outputs: this problem wants %d, %d and %d", k, start.Inputs, start.Outputs, m.neurons, m.d, m.c)
+		inputs := m.d
+		if m.conv != nil {
+			inputs = m.conv.h
+		}
+		if k != m.neurons || start.Inputs != inputs || start.Outputs != m.c {
+			return fmt.Errorf("sgd: Options.Start has %d neurons, %d inputs and %d outputs: this problem wants %d, %d and %d", k, start.Inputs, start.Outputs, m.neurons, inputs, m.c)
 		}
 		if start.Arch != m.arch {
 			return fmt.Errorf("sgd: Options.Start is a %s network: this problem wants %s", start.Arch, m.arch)
 		}
-		mat.NewDense(k, m.d, m.hidden.Data).Copy(start.Hidden)
-		mat.NewDense(k, m.c, m.output.Data).Copy(start.Output)
+		for _, l := range []struct {
+			what string
+			to   blas64.General
+			from *mat.Dense
+		}{{"Hidden", m.hidden, start.Hidden}, {"Output", m.output, start.Output}, {`Extra["w1"]`, m.middle, start.Extra["w1"]}} {
+			if l.to.Cols == 0 {
+				continue
+			}
+			if r, c := dims(l.from); r != k || c != l.to.Cols {
+				return fmt.Errorf("sgd: Options.Start.%s is %d×%d: this problem wants %d×%d", l.what, r, c, k, l.to.Cols)
+			}
+			mat.NewDense(k, l.to.Cols, l.to.Data).Copy(l.from)
+		}
 		return nil
 	}
 	draw := func(w []float64, fan int, gain float64) {
@@ -201,7 +276,12 @@ func (m *model) initialise() error {
 			}
 		}
 	}
-	draw(m.hidden.Data, m.d, math.Sqrt2)
+	fan := m.d
+	if m.conv != nil {
+		fan = m.conv.h
+		draw(m.middle.Data, m.conv.K, 1)
+	}
+	draw(m.hidden.Data, fan, math.Sqrt2)
 	draw(m.output.Data, m.neurons, 1)
 	return nil
 }
@@ -239,6 +319,11 @@ func (m *model) gather(from, to int) (x blas64.General, y []float64) {
 // forward computes the hidden layer and the predictions of the samples in
 // places from to to into m.h, m.a and m.f.
 func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
+	if m.conv != nil {
+		f = blas64.General{Rows: x.Rows, Cols: 1, Stride: 1, Data: m.f[:x.Rows]}
+		m.conv.forward(m, x, f)
+		return a, f
+	}
 	k := m.neurons
 	h := blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.h[:x.Rows*k]}
 	a = blas64.General{Rows: x.Rows, Cols: k, Stride: k, Data: m.a[:x.Rows*k]}
@@ -286,6 +371,10 @@ func (m *model) gradient(ctx context.Context, from, to int) error {
 		} else {
 			fn.Subgrad(r.Data, f.Data)
 		}
+		if m.conv != nil {
+			m.conv.backward(m, x, r.Data, weight)
+			continue
+		}
 		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, r, 1, m.gradOutput)
 
 		// Back through the activation, in the memory of a.
@@ -311,8 +400,13 @@ func (m *model) gradient(ctx context.Context, from, to int) error {
 		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, x, 1, m.gradHidden)
 	}
 	decay := m.beta / float64(m.n)
-	for i, v := range m.theta {
-		m.grad[i] += decay * v
+	theta := m.theta[m.decayed:]
+	if m.perOutput {
+		perOutputDecay(m.output, m.gradOutput.Data, decay)
+		theta = m.hidden.Data
+	}
+	for i, v := range theta {
+		m.grad[m.decayed+i] += decay * v
 	}
 	return nil
 }
@@ -323,7 +417,11 @@ func (m *model) objective() (float64, error) {
 	m.order = nil // samples as they lie, without gathering
 	defer func() { m.order = order }()
 	sum := 0.0
-	for _, v := range m.theta {
+	theta := m.theta[m.decayed:]
+	if m.perOutput {
+		sum, theta = perOutputDecay(m.output, nil, 0), m.hidden.Data
+	}
+	for _, v := range theta {
 		sum += v * v
 	}
 	sum *= m.beta / 2

@@ -1,4 +1,4 @@
-// Package sgd trains two-layer ReLU and gated ReLU networks by stochastic
+// Package sgd trains ReLU, gated ReLU and convolutional networks by stochastic
 // gradient descent, with momentum or Adam, on the same non-convex objective
 // whose global optimum package convex finds. It is the baseline of the papers'
 // figures, meant to be a strong one: Tune looks for the best step size, Runs
@@ -24,7 +24,10 @@ import (
 // defaults.
 type Options struct {
 	// Method is "sgd" (the default; "momentum" is the same with Momentum at
-	// 0.9 unless set) or "adam".
+	// 0.9 unless set), "adam", or "lbfgs", which takes the whole objective at
+	// once and finds a local optimum of a small problem to many digits, for
+	// every architecture of package convex (thresholds, which have no gradient,
+	// get random hidden layers with the best output layer).
 	Method string
 	// Momentum is the factor of the velocity v ← Momentum·v + gradient, in
 	// [0, 1); Nesterov steps along gradient + Momentum·v in place of v.
@@ -106,6 +109,32 @@ func (r *Result) String() string {
 		r.Method, r.Step, r.Objective, r.Epochs, seconds, r.Status, r.Network.Neurons(), r.Seed)
 }
 
+// TraceEpochs, TraceSeconds and TraceObjective are the columns of Trace, to plot.
+func (r *Result) TraceEpochs() []float64 {
+	return r.column(func(p Point) float64 { return float64(p.Epoch) })
+}
+
+// TraceSeconds is the training time of every point of the trace.
+func (r *Result) TraceSeconds() []float64 {
+	return r.column(func(p Point) float64 { return p.Seconds })
+}
+
+// TraceObjective is the objective at every point of the trace.
+func (r *Result) TraceObjective() []float64 {
+	return r.column(func(p Point) float64 { return p.Objective })
+}
+
+func (r *Result) column(f func(Point) float64) []float64 {
+	if r == nil {
+		return nil
+	}
+	out := make([]float64, len(r.Trace))
+	for i, p := range r.Trace {
+		out[i] = f(p)
+	}
+	return out
+}
+
 // Patterns returns the activation patterns 1[Xu > 0] of the network's neurons on
 // X (n×d), to solve the convex program over them: as a problem's Patterns they
 // make its optimum no worse than this run, where sampled patterns may miss those
@@ -168,8 +197,12 @@ func (o *Options) resolve(n int) (Options, error) {
 		if t.Momentum != 0 || t.Nesterov {
 			return t, errors.New("sgd: Options.Momentum and Nesterov are for the methods sgd and momentum; adam has its own averages")
 		}
+	case "lbfgs":
+		if t.Momentum != 0 || t.Nesterov || t.Step != 0 || t.Batch != 0 || t.HalveEvery != 0 {
+			return t, errors.New("sgd: Options.Momentum, Nesterov, Step, Batch and HalveEvery are for the other methods: lbfgs takes all samples and finds its steps itself")
+		}
 	default:
-		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum or adam", t.Method)
+		return t, fmt.Errorf("sgd: Options.Method is %q: want sgd, momentum, adam or lbfgs", t.Method)
 	}
 	switch t.Init {
 	case "":
@@ -222,14 +255,18 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs) or GatedReLU; a gated network's
-// gates are p.Patterns, or if nil those that convex.Lower chooses.
+// architecture ReLU (any number of outputs), GatedReLU, CNN or ThreeLayerReLUCNN,
+// with the decay of each; a gated network's gates are p.Patterns, or if nil those
+// that convex.Lower chooses.
 //
 // An error means that the run could not start. When ctx ends, or the run
 // diverges, the Result holds the best network so far and says so in Status.
 func Train(ctx context.Context, p convex.Problem, opts *Options) (*Result, error) {
 	if ctx == nil {
 		return nil, errors.New("sgd: Train: ctx is nil: want a context, such as context.Background()")
+	}
+	if opts != nil && opts.Method == "lbfgs" {
+		return trainLBFGS(ctx, p, opts)
 	}
 	m, err := newModel(ctx, p, opts)
 	if err != nil {
@@ -330,15 +367,32 @@ epochs:
 
 // network returns a network with the given weights.
 func (m *model) network(theta []float64) *convex.Network {
-	k := m.neurons * m.d
+	of := *m
 	theta = append([]float64(nil), theta...)
-	return &convex.Network{
+	of.hidden, of.output, of.middle = m.layers(theta)
+	if m.conv != nil {
+		return m.conv.network(&of)
+	}
+	net := &convex.Network{
 		Arch:        m.arch,
-		Hidden:      mat.NewDense(m.neurons, m.d, theta[:k:k]),
-		Output:      mat.NewDense(m.neurons, m.c, theta[k:]),
+		Hidden:      mat.NewDense(m.neurons, m.d, of.hidden.Data),
+		Output:      mat.NewDense(m.neurons, m.c, of.output.Data),
 		Gates:       m.gates,
 		Inputs:      m.d,
 		Outputs:     m.c,
 		Activations: m.activations(),
 	}
+	if m.perOutput {
+		net.Decay = func(net *convex.Network) float64 {
+			h, o := net.Hidden.RawMatrix(), net.Output.RawMatrix()
+			s := perOutputDecay(o, nil, 0)
+			for j := range h.Rows {
+				for _, v := range h.Data[j*h.Stride : j*h.Stride+h.Cols] {
+					s += v * v
+				}
+			}
+			return s / 2
+		}
+	}
+	return net
 }

@@ -41,6 +41,7 @@ func problems(t testing.TB) map[string]convex.Problem {
 	}
 	bits := *gates
 	bits.Gates = nil
+	patches := []mat.Matrix{random(rnd, 13, 3), random(rnd, 13, 3), random(rnd, 13, 3)}
 	return map[string]convex.Problem{
 		"relu squared":             {X: X, Y: random(rnd, 13, 1), Beta: 0.3},
 		"relu squared 2 outputs":   {X: X, Y: random(rnd, 13, 2), Beta: 0.1},
@@ -48,6 +49,13 @@ func problems(t testing.TB) map[string]convex.Problem {
 		"gated squared":            {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.GatedReLU{}, Patterns: gates},
 		"gated squared 2 outputs":  {X: X, Y: random(rnd, 13, 2), Beta: 0.3, Arch: convex.GatedReLU{}, Patterns: gates},
 		"gated logistic from bits": {X: X, Y: signs(random(rnd, 13, 1)), Beta: 0.2, Loss: convex.Logistic, Arch: convex.GatedReLU{}, Patterns: &bits},
+		"relu per output":          {X: X, Y: random(rnd, 13, 2), Beta: 0.1, Arch: convex.ReLU{Penalty: "per_output"}},
+		"cnn sum":                  {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{}},
+		"cnn average logistic":     {Patches: patches, Y: signs(random(rnd, 13, 1)), Beta: 0.1, Arch: convex.CNN{Pool: "average"}, Loss: convex.Logistic},
+		"cnn max":                  {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{Pool: "max"}},
+		"cnn flatten":              {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{Pool: "flatten"}},
+		"three layers untied":      {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{}},
+		"three layers tied":        {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{Filters: "tied"}},
 		"gated enumerated":         {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.GatedReLU{}},
 	}
 }
@@ -417,7 +425,7 @@ func TestRefuses(t *testing.T) {
 		{change(relu, func(p *convex.Problem) { p.Loss = convex.Logistic }), nil, "labels must be -1 or +1"},
 		{change(relu, func(p *convex.Problem) { p.Patches = []mat.Matrix{p.X} }), nil, "Patches"},
 		{change(ps["gated squared 2 outputs"], func(p *convex.Problem) { p.Arch = convex.GatedReLU{Penalty: "frobenius"} }), nil, "frobenius"},
-		{relu, &Options{Method: "lbfgs"}, "want sgd, momentum or adam"},
+		{relu, &Options{Method: "newton"}, "want sgd, momentum, adam or lbfgs"},
 		{relu, &Options{Init: "zero"}, "want uniform or gaussian"},
 		{relu, &Options{Step: -1}, "Options.Step is -1"},
 		{relu, &Options{Step: math.NaN()}, "Options.Step is NaN"},

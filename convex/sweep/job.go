@@ -41,10 +41,12 @@ type Job struct {
 	Standardize bool   // give the columns of the training samples mean 0 and variance 1, and map the test samples the same way
 	Bias        bool   // append a column of ones
 
-	Arch convex.Arch
-	Loss convex.Loss
-	Beta float64
-	Seed uint64
+	Arch       convex.Arch
+	Loss       convex.Loss
+	Beta       float64
+	Seed       uint64
+	OutputBias bool            // give each output a bias of its own, without weight decay
+	Patching   convex.Patching // cuts the images of a data set for a convolutional architecture
 
 	Settings Settings
 
@@ -102,7 +104,7 @@ type settingsFile struct {
 }
 
 func (j Job) problem() convex.Problem {
-	return convex.Problem{Name: j.Name, Arch: j.Arch, Loss: j.Loss, Beta: j.Beta, Seed: j.Seed}
+	return convex.Problem{Name: j.Name, Arch: j.Arch, Loss: j.Loss, Beta: j.Beta, Seed: j.Seed, OutputBias: j.OutputBias, Patching: j.Patching}
 }
 
 // MarshalJSON writes the job as one object: the fields of a problem file that
@@ -171,7 +173,7 @@ func (j *Job) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*j = Job{
-		Name: p.Name, Beta: p.Beta, Seed: p.Seed,
+		Name: p.Name, Beta: p.Beta, Seed: p.Seed, OutputBias: p.OutputBias, Patching: p.Patching,
 		Problem: f.Problem, Data: f.Data, SHA256: f.SHA256, Classes: f.Classes, Rows: f.Rows, Test: f.Test,
 		TestData: f.TestData, TestSHA256: f.TestSHA256, SplitSeed: f.SplitSeed, Standardize: f.Standardize, Bias: f.Bias,
 		Settings: Settings{
@@ -209,8 +211,10 @@ func (j Job) check() error {
 		return fmt.Errorf("test is %g: want the fraction of samples to test on, below 1", j.Test)
 	case j.Test > 0 && j.TestData != "":
 		return errors.New("test and test_data are both there: give one")
-	case j.Problem != "" && (j.Classes != nil || j.TestData != "" || j.Standardize || j.Bias):
-		return errors.New("classes, test_data, standardize and bias are for data sets; a problem file is taken as it is")
+	case j.Problem != "" && (j.Classes != nil || j.TestData != "" || j.Standardize || j.Bias || j.Patching != convex.Patching{}):
+		return errors.New("classes, test_data, standardize, bias and patching (shape, filter, stride, padding) are for data sets; a problem file is taken as it is")
+	case j.Bias && j.Patching != convex.Patching{}:
+		return errors.New("bias appends a column to the data, patching takes them for images: give one; output_bias goes with both")
 	case j.Classes != nil && len(j.Classes) != 2:
 		return fmt.Errorf("classes are %v: want two class ids", j.Classes)
 	case j.Rows < 0:

@@ -80,6 +80,7 @@ func (j Job) loadProblem(path string) (convex.Problem, *sample, error) {
 	if j.Seed != 0 {
 		p.Seed = j.Seed
 	}
+	p.OutputBias = p.OutputBias || j.OutputBias
 	if j.Test == 0 && j.Rows == 0 {
 		return p, nil, nil
 	}

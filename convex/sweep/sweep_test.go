@@ -96,6 +96,7 @@ func TestJobRoundTrip(t *testing.T) {
 		{Problem: "p.json", Arch: convex.LeakyReLU{Slope: 0.25}, Loss: convex.Huber(2), Beta: 1e-3, Seed: math.MaxUint64, SplitSeed: math.MaxUint64 - 1, Test: 0.25},
 		{Data: "digits", Classes: []int{3, 8}, Beta: 1, Threads: 4, Settings: Settings{TimeLimit: 90 * time.Second, MaxIter: 10, MaxPatterns: 7, Solver: "admm"}},
 		{Data: "wine", Beta: 1, Cells: []string{"x := 1\ny := \"<&>\""}, Formulation: "mine"},
+		{Data: "digits", Beta: 1, Arch: convex.CNN{}, OutputBias: true, Patching: convex.Patching{Height: 8, Width: 8, Channels: 3, FilterH: 3, FilterW: 3, Padding: 1}},
 		{Data: "fashion_mnist", TestData: "fashion_mnist_test", TestSHA256: "ab", Beta: 1},
 	}
 	for i, j := range jobs {
@@ -125,22 +126,25 @@ func TestWrongJobs(t *testing.T) {
 	for line, says := range map[string]string{
 		`{"beta":1}`: "problem",
 		`{"data":"wine","problem":"p.json","beta":1}`: "problem",
-		`{"data":"wine"}`:                                                                     "beta",
-		`{"data":"wine","beta":-1}`:                                                           "beta",
-		`{"data":"wine","beta":"x"}`:                                                          "beta",
-		`{"data":"wine","beta":1,"betta":2}`:                                                  "betta",
-		`{"data":"wine","beta":1,"test":1.5}`:                                                 "test",
-		`{"data":"wine","beta":1,"test":0.5,"test_data":"iris"}`:                              "test_data",
-		`{"data":"wine","beta":1,"classes":[1,2,3]}`:                                          "classes",
-		`{"data":"wine","beta":1,"rows":-1}`:                                                  "rows",
-		`{"data":"wine","beta":1,"rows":1.5}`:                                                 "rows",
-		`{"data":"wine","beta":1,"formulation":"f"}`:                                          "cells",
-		`{"data":"wine","beta":1,"architecture":"transformer"}`:                               "transformer",
-		`{"data":"wine","beta":1,"settings":{"tolerance":1}}`:                                 "tolerance",
-		`{"data":"wine","beta":1,"settings":{"time_limit":"soon"}}`:                           "soon",
-		`{"problem":"p.json","bias":true}`:                                                    "bias",
-		`{"data":"wine","beta":1,"X":[[1]]}`:                                                  "X",
-		`{"data":"wine","beta":1,"formulation":"f","cells":["f := 1"],"architecture":"relu"}`: "formulation",
+		`{"data":"wine"}`:                                                                      "beta",
+		`{"data":"wine","beta":-1}`:                                                            "beta",
+		`{"data":"wine","beta":"x"}`:                                                           "beta",
+		`{"data":"wine","beta":1,"betta":2}`:                                                   "betta",
+		`{"data":"wine","beta":1,"test":1.5}`:                                                  "test",
+		`{"data":"wine","beta":1,"test":0.5,"test_data":"iris"}`:                               "test_data",
+		`{"data":"wine","beta":1,"classes":[1,2,3]}`:                                           "classes",
+		`{"data":"wine","beta":1,"rows":-1}`:                                                   "rows",
+		`{"data":"wine","beta":1,"rows":1.5}`:                                                  "rows",
+		`{"data":"wine","beta":1,"formulation":"f"}`:                                           "cells",
+		`{"data":"wine","beta":1,"architecture":"transformer"}`:                                "transformer",
+		`{"data":"wine","beta":1,"settings":{"tolerance":1}}`:                                  "tolerance",
+		`{"data":"wine","beta":1,"settings":{"time_limit":"soon"}}`:                            "soon",
+		`{"problem":"p.json","architecture":"cnn","shape":[8,8],"filter":3}`:                   "patching",
+		`{"data":"digits","beta":1,"bias":true,"architecture":"cnn","shape":[8,8],"filter":3}`: "output_bias",
+		`{"data":"digits","beta":1,"architecture":"relu","shape":[8,8],"filter":3}`:            "shape",
+		`{"problem":"p.json","bias":true}`:                                                     "bias",
+		`{"data":"wine","beta":1,"X":[[1]]}`:                                                   "X",
+		`{"data":"wine","beta":1,"formulation":"f","cells":["f := 1"],"architecture":"relu"}`:  "formulation",
 		`not JSON`: "invalid",
 		`[1,2]`:    "array",
 		``:         "empty",
@@ -425,6 +429,18 @@ func TestLoadProblemFile(t *testing.T) {
 	}
 	r, _, err := Do(t.Context(), spec, dir, 0)
 	if err != nil || r.TestAccuracy == nil || r.Architecture != "cnn" || r.Beta != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Images of a data set, cut into patches.
+func TestImages(t *testing.T) {
+	p := plan(t, []Job{{
+		Data: "digits", Classes: []int{3, 8}, Rows: 40, Test: 0.3, Arch: convex.CNN{}, Loss: convex.Logistic, Beta: 1,
+		Patching: convex.Patching{Height: 8, Width: 8, FilterH: 4, Stride: 2}, OutputBias: true, Settings: Settings{Samples: 20, Tol: 1e-3},
+	}})
+	r, _, err := Do(t.Context(), p.Spec, p.Out, 0)
+	if err != nil || r.TestAccuracy == nil || *r.TestAccuracy < 0.7 || r.TrainRows != 40 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gonvex/gonvex/kernel/display"
 	"github.com/gonvex/gonvex/kernel/notebook"
 	"github.com/gonvex/gonvex/kernel/worker"
 )
@@ -227,6 +228,9 @@ func (r *cellRunner) Execute(ctx context.Context, code string, sink notebook.Sin
 
 // cellSink gives a notebook's sink the form that the worker asks for.
 type cellSink struct{ notebook.Sink }
+
+// Comm is not called: the worker is told that there are no comms.
+func (cellSink) Comm(display.CommMessage) {}
 
 func (s cellSink) Input(_ context.Context, prompt string, password bool) (string, error) {
 	return s.Sink.Input(prompt, password)

@@ -37,7 +37,9 @@ gap. The exit code is 0 when there is a result, 130 when it was interrupted, and
 the problem could not be run.`,
 		Example: `  gonvex solve problem.json
   gonvex solve problem.json --beta 0.01 --json
-  gonvex solve problem.json --time-limit 30s -o network.json`,
+  gonvex solve problem.json --time-limit 30s -o network.json
+  gonvex solve problem.json --save-network network.npz
+  gonvex solve problem.json --save-solution solution.json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if cmd.Flags().Changed("beta") && (!(o.beta > 0) || math.IsInf(o.beta, 1)) {
@@ -52,15 +54,19 @@ the problem could not be run.`,
 	f.Float64Var(&o.settings.Tol, "tol", 1e-6, "relative gap to stop at")
 	f.DurationVar(&o.settings.TimeLimit, "time-limit", 0, "stop after this long, such as 30s or 5m")
 	f.StringVar(&o.settings.Solver, "solver", "", "one of "+strings.Join(convex.Solvers(), ", ")+" (default: the best that fits)")
+	f.StringVar(&o.saveNetwork, "save-network", "", "write the network to `FILE`.npz, for convex.LoadNetwork and numpy.load")
+	f.StringVar(&o.saveSolution, "save-solution", "", "write the solution to `FILE`, for gonvex certify")
 	f.StringVarP(&o.network, "output", "o", "", "write the network's weights to `FILE` as JSON")
 	return cmd
 }
 
 type solveOptions struct {
-	json     bool
-	beta     float64
-	network  string
-	settings convex.Settings
+	json         bool
+	beta         float64
+	network      string
+	saveNetwork  string
+	saveSolution string
+	settings     convex.Settings
 }
 
 func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
@@ -94,8 +100,18 @@ func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
+	if o.saveNetwork != "" {
+		if err := solution.Network.Save(o.saveNetwork); err != nil {
+			return fmt.Errorf("--save-network %s: %w", o.saveNetwork, err)
+		}
+	}
 	if o.network != "" {
 		if err := writeNetwork(o.network, solution.Network); err != nil {
+			return err
+		}
+	}
+	if o.saveSolution != "" {
+		if err := solution.Save(o.saveSolution); err != nil {
 			return err
 		}
 	}
@@ -120,9 +136,16 @@ type solveResult struct {
 	Architecture  string   `json:"architecture"`
 	Loss          string   `json:"loss"`
 	Beta          float64  `json:"beta"`
+	NeuronBound   int      `json:"neuron_bound"` // n+1, the papers' bound on m*
+	Patterns      int      `json:"patterns,omitempty"`
+	Cells         int      `json:"cells,omitempty"`         // of the arrangement, when they were enumerated
+	CoverBound    *float64 `json:"cover_bound,omitempty"`   // on the cells: 2 sum_{k<r} C(n-1, k)
+	PaperBound    *float64 `json:"pattern_bound,omitempty"` // on the cells: 2r(e(n-1)/r)^r
+	Rank          int      `json:"rank,omitempty"`          // r
 	Iterations    int      `json:"iterations"`
 	Solver        string   `json:"solver"`
 	Backend       string   `json:"backend"`
+	Memory        int64    `json:"memory_bytes,omitempty"` // estimated for the solve, beyond the data
 }
 
 func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
@@ -130,7 +153,12 @@ func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
 		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
 		Status: s.Status.String(), Scope: s.Scope.String(), Neurons: s.Network.Neurons(), Seconds: s.Elapsed.Seconds(),
 		Name: p.Name, Architecture: convex.ReLU{}.Name(), Loss: convex.Squared.Name, Beta: p.Beta,
-		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend,
+		Iterations: s.Iterations, Solver: s.Solver, Backend: s.Backend, Memory: s.Program.Memory(nil),
+	}
+	c := s.Program.Counts()
+	r.NeuronBound, r.Patterns, r.Cells, r.Rank = c.Neurons, c.Patterns, c.Cells, c.Rank
+	if c.Rank > 0 {
+		r.CoverBound, r.PaperBound = finite(c.Cover), finite(c.Paper)
 	}
 	if p.Arch != nil {
 		r.Architecture = p.Arch.Name()
@@ -167,13 +195,23 @@ func (r solveResult) writeText(w io.Writer) error {
 	if r.Name != "" {
 		fmt.Fprintf(t, "problem\t%s\n", r.Name)
 	}
-	fmt.Fprintf(t, "network\t%s, %s loss, beta %g, %d neurons\n", r.Architecture, r.Loss, r.Beta, r.Neurons)
+	fmt.Fprintf(t, "network\t%s, %s loss, beta %g, %d neurons (an optimum needs at most %d)\n", r.Architecture, r.Loss, r.Beta, r.Neurons, r.NeuronBound)
+	if r.Patterns > 0 {
+		fmt.Fprintf(t, "patterns\t%d", r.Patterns)
+		if r.Rank > 0 {
+			fmt.Fprintf(t, " (at most %s by Cover, %s by 2r(e(n-1)/r)^r, r = %d)", number(r.CoverBound, "%.6g"), number(r.PaperBound, "%.6g"), r.Rank)
+		}
+		fmt.Fprintln(t)
+	}
 	fmt.Fprintf(t, "objective\t%s\n", number(r.Objective, "%.10g"))
 	fmt.Fprintf(t, "lower bound\t%s\n", number(r.LowerBound, "%.10g"))
 	fmt.Fprintf(t, "gap\t%s\n", number(r.Gap, "%.2e"))
 	fmt.Fprintf(t, "infeasibility\t%s\n", number(r.Infeasibility, "%.1e"))
 	fmt.Fprintf(t, "status\t%s\n", r.Status)
 	fmt.Fprintf(t, "scope\t%s\n", r.Scope)
+	if r.Memory > 0 {
+		fmt.Fprintf(t, "memory\tabout %.3g MiB\n", float64(r.Memory)/(1<<20))
+	}
 	fmt.Fprintf(t, "time\t%.3g s, %d iterations of %s\n", r.Seconds, r.Iterations, r.Solver)
 	return t.Flush()
 }
@@ -184,6 +222,9 @@ func writeNetwork(path string, net *convex.Network) error {
 		return fmt.Errorf("-o %s: this program has no network behind it", path)
 	}
 	weights := map[string][][]float64{"hidden": rows(net.Hidden), "output": rows(net.Output)}
+	if net.Bias != nil {
+		weights["bias"] = [][]float64{net.Bias}
+	}
 	if net.Gates != nil {
 		weights["gates"] = rows(net.Gates)
 	}

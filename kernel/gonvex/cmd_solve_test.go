@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gonvex/gonvex/convex"
 )
 
 func TestSolveSamples(t *testing.T) {
-	files, err := filepath.Glob("testdata/problems/*.expected.json")
+	files, err := filepath.Glob("../../convex/testdata/problems/*.expected.json")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no samples", err)
 	}
@@ -151,5 +153,35 @@ func expectOneLine(t *testing.T, name, says string, args ...string) {
 	code, stdout, stderr := gonvex(t, args...)
 	if code != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, says) || len(stderr) > 700 {
 		t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit 1 and one line naming %q", name, code, stdout, stderr, says)
+	}
+}
+
+// --save-network writes a network that convex loads with the objective printed.
+func TestSolveSaveNetwork(t *testing.T) {
+	file, saved := "testdata/problems/06_relu_n8_d2.json", filepath.Join(t.TempDir(), "network.npz")
+	code, stdout, stderr := gonvex(t, "solve", file, "--json", "--save-network", saved)
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	var result solveResult
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
+		t.Fatal(err)
+	}
+	if result.NeuronBound != 9 || result.Cells != 16 || result.CoverBound == nil || *result.CoverBound != 16 || result.PaperBound == nil {
+		t.Errorf("counts: %s", stdout)
+	}
+	net, err := convex.LoadNetwork(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := convex.ReadProblem(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := net.Objective(p); err != nil || math.Abs(v-*result.Objective) > 1e-14*v {
+		t.Errorf("the loaded network has objective %v, printed was %v (%v)", v, *result.Objective, err)
+	}
+	if code, _, stderr := gonvex(t, "solve", file, "--save-network", filepath.Join(t.TempDir(), "no", "where.npz")); code != 1 || !strings.Contains(stderr, "--save-network") {
+		t.Errorf("exit %d, %s", code, stderr)
 	}
 }

@@ -11,6 +11,8 @@ func commands() []*cobra.Command {
 		newExec(),
 		newSolve(),
 		newSweep(),
+		newTable(),
+		newCertify(),
 		newDoctor(),
 		newVersion(),
 	}

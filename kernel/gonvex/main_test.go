@@ -46,3 +46,16 @@ func TestVersion(t *testing.T) {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
 }
+
+func TestByteSize(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want uint64 // 0: refused
+	}{{"4GB", 4e9}, {"512 mb", 512e6}, {"1.5gb", 1.5e9}, {"2000000000", 2e9}, {"", 0}, {"1MB", 0}, {"-4GB", 0}, {"NaN", 0}, {"many", 0}, {"1e300TB", 0}} {
+		var b byteSize
+		err := b.Set(c.text)
+		if uint64(b) != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%q: %d, %v; want %d", c.text, b, err, c.want)
+		}
+	}
+}

@@ -11,13 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/alecthomas/chroma/v2"
-	chromahtml "github.com/alecthomas/chroma/v2/formatters/html"
-	"github.com/alecthomas/chroma/v2/lexers"
-	"github.com/alecthomas/chroma/v2/styles"
 
 	"github.com/gonvex/gonvex/kernel/notebook/internal/tex"
 )
@@ -52,7 +46,7 @@ func HTML(nb *Notebook, opts *HTMLOptions) ([]byte, error) {
 	w.printf("<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n", html.EscapeString(lang))
 	w.printf("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n")
 	w.printf("<meta name=\"generator\" content=\"Gonvex\">\n<title>%s</title>\n", html.EscapeString(title(nb, opts)))
-	w.printf("<style>\n%s%s</style>\n</head>\n<body>\n<main>\n", pageCSS, highlightCSS())
+	w.printf("<style>\n%s%s</style>\n</head>\n<body>\n<main>\n", pageCSS, highlightCSS)
 	for _, c := range nb.Cells {
 		w.cell(c)
 	}
@@ -92,31 +86,6 @@ func title(nb *Notebook, opts *HTMLOptions) string {
 
 //go:embed page.css
 var pageCSS string
-
-// highlightCSS colours Go code for light and for dark pages.
-var highlightCSS = sync.OnceValue(func() string {
-	var b bytes.Buffer
-	sheet := func(name string) {
-		// Without the background: the page has its own.
-		style, err := styles.Get(name).Builder().Transform(func(e chroma.StyleEntry) chroma.StyleEntry {
-			e.Background = 0
-			return e
-		}).Build()
-		if err == nil {
-			_ = formatter().WriteCSS(&b, style) // writing to a buffer does not fail
-		}
-	}
-	b.WriteString("@media print, not all and (prefers-color-scheme: dark) {\n")
-	sheet("github")
-	b.WriteString("}\n@media screen and (prefers-color-scheme: dark) {\n")
-	sheet("github-dark")
-	b.WriteString("}\n")
-	return b.String()
-})
-
-func formatter() *chromahtml.Formatter {
-	return chromahtml.New(chromahtml.WithClasses(true), chromahtml.PreventSurroundingPre(true))
-}
 
 type htmlWriter struct {
 	bytes.Buffer
@@ -181,7 +150,7 @@ func (w *htmlWriter) source(c *Cell) {
 	if t := took(c); t != "" {
 		w.printf("<span class=\"took\">%s</span>", t)
 	}
-	w.printf("<pre class=\"chroma\"><code>%s</code></pre></div>\n", w.highlight(strings.TrimRight(c.Source, "\n"), w.lang))
+	w.printf("<pre class=\"code\"><code>%s</code></pre></div>\n", highlight(strings.TrimRight(c.Source, "\n"), w.lang))
 	if hidden {
 		w.printf("</details>\n")
 	}
@@ -203,22 +172,6 @@ func took(c *Cell) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
-}
-
-func (w *htmlWriter) highlight(code, lang string) string {
-	lexer := lexers.Get(lang)
-	if lexer == nil {
-		return html.EscapeString(code)
-	}
-	tokens, err := chroma.Coalesce(lexer).Tokenise(nil, code)
-	if err != nil {
-		return html.EscapeString(code)
-	}
-	var b bytes.Buffer
-	if err := formatter().Format(&b, styles.Fallback, tokens); err != nil {
-		return html.EscapeString(code)
-	}
-	return strings.TrimRight(b.String(), "\n")
 }
 
 func (w *htmlWriter) output(out *Output) {
@@ -278,7 +231,7 @@ func (w *htmlWriter) rich(out *Output) string {
 	if s, ok := out.Data["application/json"].(json.RawMessage); ok {
 		var b bytes.Buffer
 		if json.Indent(&b, s, "", "  ") == nil {
-			return "<pre>" + w.highlight(b.String(), "json") + "</pre>"
+			return "<pre>" + highlight(b.String(), "json") + "</pre>"
 		}
 	}
 	if alt == "" {

@@ -70,7 +70,7 @@ func TestHTMLCode(t *testing.T) {
 	slow := nb.Add(Code, "slow()")
 	slow.Metadata.Set("execution", map[string]string{"iopub.status.busy": "2026-01-01T00:00:00.000000Z", "shell.execute_reply": "2026-01-01T00:01:05.5Z"})
 	body := page(t, nb, nil)
-	for _, want := range []string{"&lt;b&gt;", `<span class="o">:=</span>`, "<details>", `<pre class="stream">100%`, "1 min 05 s", `<span class="nt">&#34;k&#34;</span>`} {
+	for _, want := range []string{"&lt;b&gt;", ` := `, "<details>", `<pre class="stream">100%`, "1 min 05 s", `<span class="s">&#34;k&#34;</span>`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %s in\n%s", want, body)
 		}
@@ -107,7 +107,7 @@ func TestHTMLMarkdown(t *testing.T) {
 		{"- a $x|y$\n- b", "<li>a <math", ""},
 		{"| a | b |\n|--|--|\n| $x$ | 2 |", "<td><math", ""},
 		{"~~x~~ https://example.org", `<a href="https://example.org">`, "~~"},
-		{"```go\nfunc f() {}\n```", `<span class="kd">func</span>`, ""},
+		{"```go\nfunc f() {}\n```", `<span class="k">func</span>`, ""},
 		{"```nolang\na<b\n```", "a&lt;b", ""},
 		{"<details><summary>s</summary></details>", "<details>", ""},
 		{"## Same\n\n## Same", `id="Same-2"`, ""},

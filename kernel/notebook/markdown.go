@@ -282,7 +282,7 @@ func (r nodeRenderer) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 			_, _ = b.WriteString(`<div class="formula">` + r.w.formula(code, true) + "</div>\n")
 			return ast.WalkSkipChildren, nil
 		}
-		_, _ = b.WriteString(`<pre class="chroma"><code>` + r.w.highlight(strings.TrimRight(code, "\n"), lang) + "</code></pre>\n")
+		_, _ = b.WriteString(`<pre class="code"><code>` + highlight(strings.TrimRight(code, "\n"), lang) + "</code></pre>\n")
 		return ast.WalkSkipChildren, nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // Connection is what a connection file says: where to listen and with which
@@ -24,7 +25,7 @@ type Connection struct {
 }
 
 // ReadConnection reads a connection file. A warning is not empty when others
-// can read the file, and with it the key.
+// than who wrote it may be able to use the kernel.
 func ReadConnection(path string) (c Connection, warning string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -52,10 +53,23 @@ func ReadConnection(path string) (c Connection, warning string, err error) {
 			return c, "", fmt.Errorf("server: %s: %s is %d, not a port", path, name, port)
 		}
 	}
+	var warnings []string
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 && c.Key != "" {
-		warning = fmt.Sprintf("others can read the connection file (mode %04o), and whoever reads it can run code here", info.Mode().Perm())
+		warnings = append(warnings, fmt.Sprintf("others can read the connection file (mode %04o), and whoever reads it can run code here", info.Mode().Perm()))
 	}
-	return c, warning, nil
+	if c.Key == "" {
+		warnings = append(warnings, "the connection file has no key: whoever reaches the ports can run code here")
+	}
+	if c.Transport == "tcp" && !loopback(c.IP) {
+		warnings = append(warnings, "the kernel listens on "+c.IP+", not on this machine alone, and its messages are signed but not encrypted")
+	}
+	return c, strings.Join(warnings, "; "), nil
+}
+
+// loopback tells the addresses that no other machine reaches.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // endpoint is where the socket of a port is bound, as ZeroMQ writes it.

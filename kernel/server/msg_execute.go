@@ -71,7 +71,7 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 			exprs[k] = wire.FaultReply{Status: wire.Failed, Fault: faultOf(e)}
 		}
 	}
-	return wire.ExecuteReply{Status: wire.OK, ExecutionCount: count, UserExpressions: exprs}, nil
+	return wire.ExecuteReply{Status: wire.OK, ExecutionCount: count, Payload: payload(reply), UserExpressions: exprs}, nil
 }
 
 func faultOf(r worker.Reply) wire.Fault {
@@ -86,4 +86,15 @@ func faultOf(r worker.Reply) wire.Fault {
 		f.Traceback = wire.Strings{f.EName + ": " + f.EValue}
 	}
 	return f
+}
+
+// payload is what the front end is to do besides showing outputs.
+func payload(r worker.Reply) (p []any) {
+	if r.NextInput != nil {
+		p = append(p, wire.SetNextInput{Source: "set_next_input", Text: *r.NextInput, Replace: true})
+	}
+	if r.Page != nil {
+		p = append(p, wire.Page{Source: "page", Data: bundle(*r.Page).Data})
+	}
+	return p
 }

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gonvex/gonvex/kernel/display"
 	"github.com/gonvex/gonvex/kernel/transport"
 	"github.com/gonvex/gonvex/kernel/wire"
 	"github.com/gonvex/gonvex/kernel/worker"
@@ -32,6 +33,7 @@ type Interpreter interface {
 	Complete(ctx context.Context, code string, cursor int) (worker.Completion, error)
 	Inspect(ctx context.Context, code string, cursor, detail int) (worker.Inspection, error)
 	IsComplete(ctx context.Context, code string) (status, indent string, err error)
+	Comm(context.Context, display.CommMessage, worker.Sink) worker.Reply
 	Interrupt()
 	Close() error
 }
@@ -114,6 +116,8 @@ func Run(ctx context.Context, connectionFile string, o *Options) error {
 	interrupts, ends := make(chan os.Signal, 4), make(chan os.Signal, 4)
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGHUP)
+	// A log that nobody reads any more is a failed write, and not the end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	defer signal.Stop(interrupts)
 	defer signal.Stop(ends)
 
@@ -164,9 +168,12 @@ func New(conn Connection, o *Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	name := "kernel"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	name := os.Getenv("USER") // the user database may be slow to ask
+	if name == "" {
+		name = "kernel"
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
 	}
 	var err error
 	if s.codec, err = wire.NewCodec(conn.Key, conn.SignatureScheme, wire.NewID(), name); err != nil {
@@ -175,7 +182,12 @@ func New(conn Connection, o *Options) (*Server, error) {
 	s.topic = "kernel." + s.codec.Session + "."
 	s.interp = s.opts.Interpreter
 	if s.interp == nil {
-		if s.interp, err = worker.Start(s.opts.Worker); err != nil {
+		var o worker.Options
+		if s.opts.Worker != nil {
+			o = *s.opts.Worker
+		}
+		o.Comms = true
+		if s.interp, err = worker.Start(&o); err != nil {
 			return nil, err
 		}
 	}
@@ -473,43 +485,52 @@ func (s *Server) call(ctx context.Context, r *request, h handler) (content any, 
 
 // send sends a message to a peer of a ROUTER socket.
 func (s *Server) send(k *transport.Socket, peer, msgType string, content any, parent *wire.Message) {
-	frames, err := s.encode(msgType, content, parent)
-	if err != nil {
-		s.log.Error("message not sent", "type", msgType, "error", err)
-		return
+	m, err := s.codec.New(msgType, content, parent)
+	if err == nil {
+		var frames transport.Message
+		if frames, err = s.codec.Encode(m); err == nil {
+			k.Send(peer, frames)
+			return
+		}
 	}
-	k.Send(peer, frames)
+	s.log.Error("message not sent", "type", msgType, "error", err)
 }
 
 // publish sends a message to all subscribers. With wait it is held back by
 // subscribers that lag, which in turn holds back the cell that prints.
 func (s *Server) publish(msgType string, content any, parent *wire.Message, wait bool) {
-	frames, err := s.encode(msgType, content, parent, []byte(s.topic+msgType))
+	m, err := s.codec.New(msgType, content, parent)
 	if err != nil {
 		s.log.Error("message not published", "type", msgType, "error", err)
 		return
 	}
-	if wait {
-		s.sockets.IOPub.Publish(frames)
-	} else {
-		s.sockets.IOPub.PublishNow(frames)
-	}
+	s.publishMessage(m, wait)
 }
 
-func (s *Server) encode(msgType string, content any, parent *wire.Message, topic ...[]byte) (transport.Message, error) {
-	m, err := s.codec.New(msgType, content, parent)
-	if err != nil {
-		return nil, err
+// publishMessage is publish for a message that is made already.
+func (s *Server) publishMessage(m *wire.Message, wait bool) {
+	m.Identities = [][]byte{[]byte(s.topic + m.Header.MsgType)}
+	frames, err := s.codec.Encode(m)
+	switch {
+	case err != nil:
+		s.log.Error("message not published", "type", m.Header.MsgType, "error", err)
+	case wait:
+		s.sockets.IOPub.Publish(frames)
+	default:
+		s.sockets.IOPub.PublishNow(frames)
 	}
-	m.Identities = topic
-	return s.codec.Encode(m)
 }
 
 // welcome is the first message of a subscription (JEP 65): the topic of the
 // subscription in front, no parent.
 func (s *Server) welcome(topic []byte) transport.Message {
 	defer s.subscribe.Do(func() { close(s.subscribed) })
-	frames, err := s.encode("iopub_welcome", wire.IOPubWelcome{Subscription: string(topic)}, nil, topic)
+	m, err := s.codec.New("iopub_welcome", wire.IOPubWelcome{Subscription: string(topic)}, nil)
+	if err != nil {
+		return nil
+	}
+	m.Identities = [][]byte{topic}
+	frames, err := s.codec.Encode(m)
 	if err != nil {
 		return nil
 	}

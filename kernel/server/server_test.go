@@ -100,6 +100,18 @@ func (f *fake) Execute(ctx context.Context, q worker.ExecuteRequest, out worker.
 	return r
 }
 
+// Comm knows one comm, "known", of the target "t".
+func (f *fake) Comm(_ context.Context, m display.CommMessage, out worker.Sink) worker.Reply {
+	if m.Action == display.CommOpen && m.Target != "t" || m.Action != display.CommOpen && m.ID != "known" {
+		return worker.Reply{Status: worker.Failed, Ename: worker.NoComm}
+	}
+	if m.Action == display.CommSend {
+		m.Metadata, m.Buffers = []byte(`{"version":"2.1.0"}`), append(m.Buffers, []byte{7})
+		out.Comm(m)
+	}
+	return worker.Reply{Status: worker.OK}
+}
+
 func (f *fake) Complete(_ context.Context, code string, cursor int) (worker.Completion, error) {
 	if code == "none" {
 		return worker.Completion{}, errors.New("no")
@@ -479,6 +491,16 @@ func TestConnectionFile(t *testing.T) {
 	c, warning, err := server.ReadConnection(path)
 	if err != nil || warning == "" || strings.Contains(warning, "secret") || c.IP != "127.0.0.1" || c.Transport != "tcp" {
 		t.Errorf("%+v %q %v", c, warning, err)
+	}
+	for content, want := range map[string]string{
+		`{"key":"k","ip":"127.0.0.1"}`: "", `{"key":"k","ip":"::1"}`: "", `{"key":"k","transport":"ipc","ip":"/x"}`: "",
+		`{"key":"k","ip":"0.0.0.0"}`: "not encrypted", `{"key":"k","ip":"192.0.2.1"}`: "192.0.2.1", `{"key":"","ip":"127.0.0.1"}`: "no key",
+	} {
+		path := filepath.Join(dir, "warn")
+		os.WriteFile(path, []byte(content), 0o600)
+		if _, warning, err := server.ReadConnection(path); err != nil || !strings.Contains(warning, want) || want == "" && warning != "" {
+			t.Errorf("%s: warning %q, want %q", content, warning, want)
+		}
 	}
 	if _, err := server.New(server.Connection{SignatureScheme: "rot13"}, &server.Options{Interpreter: newFake()}); err == nil {
 		t.Error("signature scheme rot13 accepted")

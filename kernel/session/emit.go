@@ -20,6 +20,7 @@ type emission struct {
 	helpers  map[string]bool
 	pending  []instance // generic instances still to be written
 	oldVars  []string
+	newTypes []emittedType
 }
 
 func newEmission() emission {
@@ -154,16 +155,11 @@ func (em *emitter) structType(x *types.Struct) string {
 	var fs []string
 	for i := range x.NumFields() {
 		f := x.Field(i)
-		s := f.Name() + " " + em.typ(f.Type())
+		s := em.fieldName(f) + " " + em.typ(f.Type())
 		if f.Embedded() {
 			s = em.typ(f.Type())
 		}
-		tag := x.Tag(i)
-		if !f.Exported() && !f.Embedded() && !strings.Contains(tag, "json:") {
-			// yaegi makes every field visible to reflect: keep encoders off the unexported ones
-			tag = strings.TrimSpace(tag + ` json:"-" xml:"-"`)
-		}
-		if tag != "" {
+		if tag := fieldTag(x, i); tag != "" {
 			s += " " + strconv.Quote(tag)
 		}
 		fs = append(fs, s)
@@ -207,6 +203,9 @@ func (em *emitter) results(r *types.Tuple) string {
 // fieldName is a field's name in emitted code; an embedded field follows the
 // emitted name of its type.
 func (em *emitter) fieldName(v *types.Var) string {
+	if v.Name() == "_" { // reflect has no two fields of one name
+		return fmt.Sprintf("R_%d", v.Pos())
+	}
 	if !v.Embedded() {
 		return v.Name()
 	}

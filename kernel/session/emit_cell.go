@@ -38,6 +38,9 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 		if err := t.s.load("package main\n" + ts); err != nil {
 			return err
 		}
+		if err := em.tie(); err != nil {
+			return err
+		}
 	}
 	err := t.s.load("package main\n" + t.out.String() + "func " + t.entry + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n")
 	if err != nil {
@@ -55,6 +58,12 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 	return nil
 }
 
+// nameType records the type behind an emitted type name.
+func (t *tx) nameType(name string, n *types.Named) {
+	t.newTypes = append(t.newTypes, emittedType{name, n})
+	t.s.rt.nameType(name, n)
+}
+
 // declaration writes one changed declaration.
 func (em *emitter) declaration(d *decl) {
 	t := em.t
@@ -67,7 +76,7 @@ func (em *emitter) declaration(d *decl) {
 		}
 		t.setup = append(t.setup, fmt.Sprintf("R_.Forget(%q)", typeKey(n)))
 		t.typeDefs.WriteString("type " + d.emitted + " " + em.typ(n.Underlying()) + "\n")
-		t.s.rt.nameType(d.emitted, n)
+		t.nameType(d.emitted, n)
 		em.promoted(n, d.emitted)
 	case declVar:
 		gd := t.s.synthetic(d).(*ast.GenDecl)

@@ -208,7 +208,7 @@ func (em *emitter) typeInstance(d *decl, n *types.Named) string {
 	em.t.insts[key] = name
 	u := em.typ(n.Underlying())
 	em.t.typeDefs.WriteString("type " + name + " " + u + "\n")
-	em.t.s.rt.nameType(name, n)
+	em.t.nameType(name, n)
 	for m := range n.Methods() {
 		if md := em.methodDecl(m); md != nil {
 			impl := em.instance(md, n.TypeArgs())

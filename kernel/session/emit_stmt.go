@@ -10,8 +10,14 @@ import (
 )
 
 // lineMul joins a cell's number and a line in one number: positions in
-// emitted code are cell*lineMul + line.
-const lineMul = 100000
+// emitted code are cell*lineMul + line. Go's scanner takes line numbers up to
+// 1<<30, so cells are counted up to maxCells, and then from 1 again.
+const (
+	lineMul  = 1 << 14
+	maxCells = 1<<30/lineMul - 1
+)
+
+func position(cell, line int) int { return cell*lineMul + min(line, lineMul-1) }
 
 // at marks the position of a statement in emitted code, and, for a statement
 // that can panic, records it at run time: yaegi's own panics name only the
@@ -21,9 +27,9 @@ func (em *emitter) at(p token.Pos, risky bool) string {
 	if l == 0 {
 		return ""
 	}
-	s := fmt.Sprintf("/*line _.go:%d:%d*/", c*lineMul+l, col)
+	s := fmt.Sprintf("/*line _.go:%d:%d*/", position(c, l), col)
 	if risky {
-		s += fmt.Sprintf("R_line = %d; ", c*lineMul+l)
+		s += fmt.Sprintf("R_line = %d; ", position(c, l))
 	}
 	return s
 }
@@ -134,6 +140,9 @@ func (em *emitter) stmt(s ast.Stmt) string {
 	case *ast.DeclStmt:
 		return em.localDecl(x)
 	case *ast.AssignStmt:
+		if a, ok := em.oneByOne(x); ok {
+			return em.mark(s) + a
+		}
 		calls, values := em.hoistCalls(x)
 		return em.mark(s) + calls + em.assign(x, values) + "\n"
 	}
@@ -405,8 +414,8 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 // so nothing else moves.
 func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string) {
 	values = em.rhs(x)
-	if len(x.Lhs) == 1 && len(x.Rhs) == 1 && receives(x.Rhs[0]) && !isIdent(x.Lhs[0]) {
-		v := em.fresh("v") // yaegi loses what it receives into an element or field
+	if len(x.Lhs) == 1 && len(x.Rhs) == 1 && !isIdent(x.Lhs[0]) && (receives(x.Rhs[0]) || em.boxesLiteral(x)) {
+		v := em.fresh("v") // yaegi loses what it receives into an element or field, and puts a literal there unboxed
 		return v + " := " + values[0] + "\n", []string{v}
 	}
 	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) {
@@ -429,6 +438,34 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 	return calls, values
 }
 
+// oneByOne writes an assignment of several values, some to elements or fields
+// of interface type, as one of each: yaegi boxes none of several. Names come
+// last, so that what selects an element is still as it was.
+func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
+	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
+		return !isIdent(l) && types.IsInterface(em.info.TypeOf(l))
+	}) {
+		return "", false
+	}
+	values := em.rhs(x)
+	var places, names strings.Builder
+	s := ""
+	for i, l := range x.Lhs {
+		if isBlank(l) {
+			s += "_ = " + values[i] + "\n"
+			continue
+		}
+		v := em.fresh("v")
+		s += "var " + v + " " + em.typ(em.info.TypeOf(l)) + " = " + values[i] + "\n"
+		to := &places
+		if isIdent(l) {
+			to = &names
+		}
+		to.WriteString(em.expr(l) + " = " + v + "\n")
+	}
+	return s + places.String() + names.String(), true
+}
+
 // hoistable tells an assignment whose calls have to be evaluated first.
 func hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
@@ -438,6 +475,13 @@ func hoistable(s ast.Stmt) bool {
 func receives(e ast.Expr) bool {
 	u, ok := ast.Unparen(e).(*ast.UnaryExpr)
 	return ok && u.Op == token.ARROW
+}
+
+// boxesLiteral tells an assignment of a composite literal to an interface.
+func (em *emitter) boxesLiteral(x *ast.AssignStmt) bool {
+	_, lit := ast.Unparen(x.Rhs[0]).(*ast.CompositeLit)
+	t := em.info.TypeOf(x.Lhs[0])
+	return lit && t != nil && types.IsInterface(t)
 }
 
 func allIdents(es []ast.Expr) bool {
@@ -605,6 +649,12 @@ func (em *emitter) returnStmt(x *ast.ReturnStmt) string {
 // its representation alone, and only an argument keeps its type.
 func (em *emitter) result(e ast.Expr, dst types.Type) string {
 	s := em.to(e, dst)
+	if sg, ok := em.info.TypeOf(e).(*types.Signature); ok && isIdent(e) { // yaegi would give its own node for a declared function
+		if f, ok := em.info.Uses[ast.Unparen(e).(*ast.Ident)].(*types.Func); ok && topLevel(f) {
+			ps, as := em.numbered(sg)
+			return fmt.Sprintf("func(%s)%s { %s%s(%s) }", ps, em.results(sg.Results()), returns(sg), s, as)
+		}
+	}
 	if dst == nil || !types.IsInterface(dst) || dst.Underlying().(*types.Interface).NumMethods() > 0 || namedOf(em.info.TypeOf(e)) == nil || types.IsInterface(em.info.TypeOf(e)) || !mentionsSession(em.info.TypeOf(e)) {
 		return s
 	}
@@ -678,7 +728,7 @@ func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
 func (em *emitter) goStmt(x *ast.GoStmt) string {
 	pre, call := em.callParts(x.Call)
 	c, l, _ := em.t.s.position(x.Pos())
-	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, c*lineMul+l, call)
+	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, position(c, l), call)
 }
 
 // deferStmt registers a call with the function's own frame: yaegi's defer

@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -131,7 +132,11 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 		return
 	}
 	if t == nil || !mentionsSession(t) {
-		p.compiled(v)
+		if holdsAny(v) {
+			p.anys(v)
+		} else {
+			p.compiled(v)
+		}
 		return
 	}
 	name := ""
@@ -240,6 +245,72 @@ func (p *printer) mapValue(v reflect.Value, t *types.Map, name string) {
 		p.value(v.MapIndex(k), t.Elem())
 	}
 	p.b.WriteString(end)
+}
+
+// holdsAny tells a slice, array or map of values of any type, which may be of
+// the session's.
+func holdsAny(v reflect.Value) bool {
+	if !v.IsValid() {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		if v.Type().PkgPath() != "" || v.Kind() != reflect.Array && v.IsNil() {
+			return false
+		}
+		for t := v.Type().Elem(); ; t = t.Elem() {
+			switch t.Kind() {
+			case reflect.Interface:
+				return true
+			case reflect.Struct:
+				return t.String() == "interp.valueInterface"
+			case reflect.Slice, reflect.Array, reflect.Map:
+				if t.PkgPath() != "" {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// anys prints what holdsAny holds for.
+func (p *printer) anys(v reflect.Value) {
+	open, end := "[", "]"
+	switch {
+	case p.sharp:
+		open, end = strings.ReplaceAll(v.Type().String(), "interp.valueInterface", "interface{…}")+"{", "}"
+	case v.Kind() == reflect.Map:
+		open = "map["
+	}
+	p.b.WriteString(open)
+	defer func() { p.b.WriteString(end) }()
+	each := func(i int, elem func()) bool {
+		if i > 0 {
+			p.b.WriteString(p.space(", "))
+		}
+		if p.b.Len() > maxShown || p.show && i == 200 {
+			fmt.Fprintf(&p.b, "… %d in all", v.Len())
+			return false
+		}
+		elem()
+		return true
+	}
+	if v.Kind() == reflect.Map {
+		for i, k := range sortedKeys(v) {
+			if !each(i, func() { p.value(k, nil); p.b.WriteByte(':'); p.value(v.MapIndex(k), nil) }) {
+				return
+			}
+		}
+		return
+	}
+	for i := range v.Len() {
+		if !each(i, func() { p.value(v.Index(i), nil) }) {
+			return
+		}
+	}
 }
 
 // compiled prints a value that reflection knows all about.
@@ -378,6 +449,21 @@ type formatted struct {
 	v any
 }
 
+// open makes package fmt print the session's values inside slices and maps of
+// any.
+func (r *rt) open(a []any) []any {
+	copied := false
+	for i, x := range a {
+		if holdsAny(reflect.ValueOf(x)) {
+			if !copied {
+				a, copied = slices.Clone(a), true
+			}
+			a[i] = &formatted{r, nil, x}
+		}
+	}
+	return a
+}
+
 // formattedError is a formatted whose type implements error, for %w.
 type formattedError struct{ formatted }
 
@@ -408,8 +494,14 @@ func (f *formatted) Format(st fmt.State, verb rune) {
 			return
 		}
 	}
+	if verb == 's' && f.t == nil { // of values of any type, as %v does
+		verb = 'v'
+	}
 	_, wide := st.Width()
-	_, basic := f.t.Underlying().(*types.Basic)
+	basic := false
+	if f.t != nil {
+		_, basic = f.t.Underlying().(*types.Basic)
+	}
 	if verb == 'v' && !wide && !basic || verb == 'v' && st.Flag('#') {
 		if basic {
 			fmt.Fprintf(st, "%#v", f.v)
@@ -427,6 +519,9 @@ func (f *formatted) Format(st fmt.State, verb rune) {
 func typeName(v any) (string, bool) {
 	switch f := v.(type) {
 	case *formatted:
+		if f.t == nil {
+			return fmt.Sprintf("%T", f.v), true
+		}
 		return typeString(f.t), true
 	case *formattedError:
 		return typeString(f.t), true

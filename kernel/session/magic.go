@@ -17,18 +17,38 @@ type magic struct {
 	usage string // "%name args", first
 	help  string // in a line
 	run   func(s *Session, ctx context.Context, args, body string, res *Result) *CellError
+	// pure magics change nothing that a later cell could see.
+	pure bool
 }
 
 var magics = map[string]magic{}
 
-// isMagic tells a cell that is a command to the session: % and a name.
+// question is the name that a cell of the form name? or ?name asks about, ""
+// for any other cell.
+func question(code string) string {
+	code = strings.TrimSpace(code)
+	name := strings.TrimSpace(strings.Trim(code, "?"))
+	if name == code || strings.ContainsAny(name, " \t\n?") {
+		return ""
+	}
+	return name
+}
+
+// isMagic tells a cell that is a command to the session: % and a name, or a
+// question.
 func isMagic(code string) bool {
 	code = strings.TrimSpace(code)
-	return len(code) > 1 && code[0] == '%' && (code[1] >= 'a' && code[1] <= 'z' || code[1] == '%')
+	return question(code) != "" || len(code) > 1 && code[0] == '%' && (code[1] >= 'a' && code[1] <= 'z' || code[1] == '%')
 }
 
 // magic runs a magic cell. Lines of a cell after the magic's own are its body.
 func (s *Session) magic(ctx context.Context, code string, res *Result) *CellError {
+	if name := question(code); name != "" {
+		res.Stateless = true
+		err := magics["help"].run(s, ctx, name, "", res)
+		res.Page, res.Value = res.Value, nil
+		return err
+	}
 	line, body, _ := strings.Cut(strings.TrimLeft(code, " \t\n"), "\n")
 	name, args, _ := strings.Cut(strings.TrimSpace(strings.TrimLeft(line, "%")), " ")
 	m, ok := magics[name]
@@ -39,6 +59,7 @@ func (s *Session) magic(ctx context.Context, code string, res *Result) *CellErro
 		}
 		return &CellError{Kind: KindSyntax, Msg: fmt.Sprintf("there is no magic %%%s", name), Cell: s.count, Line: 1, Col: 1, Advice: advice}
 	}
+	res.Stateless = m.pure
 	return m.run(s, ctx, strings.TrimSpace(args), body, res)
 }
 

@@ -26,5 +26,5 @@ func init() {
 		}
 		textResult(res, b.String())
 		return nil
-	}}
+	}, true}
 }

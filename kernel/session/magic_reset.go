@@ -7,7 +7,8 @@ func init() {
 		if err := s.reset(); err != nil {
 			return &CellError{Kind: KindInterpreter, Msg: err.Error()}
 		}
+		res.Reset = true
 		textResult(res, "all declarations are forgotten")
 		return nil
-	}}
+	}, false}
 }

@@ -23,5 +23,5 @@ func init() {
 		}
 		fmt.Fprintf(s.rt.out, "%v, %.1f MB allocated\n", took.Round(time.Microsecond), float64(after.TotalAlloc-before.TotalAlloc)/(1<<20))
 		return nil
-	}}
+	}, false}
 }

@@ -21,5 +21,5 @@ func init() {
 		}
 		textResult(res, b.String())
 		return nil
-	}}
+	}, true}
 }

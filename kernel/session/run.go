@@ -32,12 +32,31 @@ type outcome struct {
 	panicked bool
 }
 
-// run calls the entry function of a compiled cell and watches it: the
-// context, the stack, the heap, panics on foreign goroutines.
+// Call runs a compiled function that may call back into cells, as the cells'
+// own code is run: with their ctx, and watched.
+func (s *Session) Call(ctx context.Context, f func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ce := s.watch(ctx, f); ce != nil {
+		return s.finish(ce, s.world.Load())
+	}
+	return nil
+}
+
+// run calls the entry function of a compiled cell.
 func (s *Session) run(ctx context.Context, entry string) *CellError {
 	fn, err := s.m.Eval(entry)
 	if err != nil {
 		return interpreterError(err)
+	}
+	return s.watch(ctx, func() { fn.Call(nil) })
+}
+
+// watch runs f and watches it: the context, the stack, the heap, panics on
+// foreign goroutines.
+func (s *Session) watch(ctx context.Context, f func()) *CellError {
+	if metric(metricStacks) > s.opt.MaxStack/2 {
+		runtime.GC() // stacks of a cell before this one that are not in use any more
 	}
 	s.rt.take()
 	s.m.trace.take()
@@ -59,7 +78,7 @@ func (s *Session) run(ctx context.Context, entry string) *CellError {
 			}
 			fin <- o
 		}()
-		fn.Call(nil)
+		f()
 		o.panicked = false
 	}()
 	<-started
@@ -96,6 +115,9 @@ func (s *Session) run(ctx context.Context, entry string) *CellError {
 			done = nil
 			stop(interrupted(ctx))
 		case <-tick.C:
+			if metric(metricStacks) > s.opt.MaxStack {
+				runtime.GC() // a dead goroutine's stack is no recursion
+			}
 			if b := metric(metricStacks); b > s.opt.MaxStack {
 				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
 			}

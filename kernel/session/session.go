@@ -69,6 +69,12 @@ type Session struct {
 type Result struct {
 	Value    *display.Bundle // the last expression, nil if there is none to show
 	Warnings []string
+	// What who runs the cells again, after a crash, need not run or may forget.
+	Stateless bool // the cell cannot have changed anything
+	Reset     bool // the cell forgot all that there was
+	// What the front end is to do besides.
+	NextInput *string         // put this text in the place of the cell's
+	Page      *display.Bundle // show this aside, as documentation
 }
 
 // predeclared is what every cell has without declaring it.
@@ -97,17 +103,27 @@ func New(o Options) (*Session, error) {
 	if o.Publisher != nil {
 		display.SetPublisher(o.Publisher)
 	}
-	time.AfterFunc(100*time.Millisecond, s.warm) // after the first cell of who is in a hurry
+	go s.warm()
 	return s, nil
 }
 
-// warm decodes, before a cell asks for them, the types of the packages that
-// most notebooks use: that is most of what a package's first use costs.
+// warm makes the packages that most notebooks use ready before a cell asks for
+// them: that is most of what a package's first use costs. Once cells run it
+// stands back.
 func (s *Session) warm() {
-	for _, n := range append([]string{"fmt", "math"}, favourites...) {
-		if path, ok := stdlib.Named(n); ok {
-			s.imp.Import(path)
+	for i, name := range append([]string{"fmt", "os", "time", "strings", "math", "errors"}, favourites...) {
+		path, ok := stdlib.Named(name)
+		if !ok {
+			continue
 		}
+		if i == 6 {
+			time.Sleep(100 * time.Millisecond) // these take longer: let the first cell of who is in a hurry pass
+		}
+		if !s.mu.TryLock() {
+			return
+		}
+		s.use(path)
+		s.mu.Unlock()
 	}
 }
 
@@ -175,7 +191,9 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code = normalise(code)
-	s.count++
+	if s.count++; s.count == maxCells {
+		s.count = 1
+	}
 	s.sources.Store(s.count, code)
 	if s.label > 0 {
 		s.numbers.Store(s.count, s.label)
@@ -198,6 +216,21 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 // execute compiles and runs a cell; the world it returns is the one in which
 // an error is to be explained.
 func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
+	entry, w, ce := s.compile(code, res)
+	if ce != nil {
+		return w, ce
+	}
+	ce = s.run(ctx, entry)
+	vals, _ := s.rt.take()
+	if ce == nil {
+		res.Value = s.rt.bundle(vals)
+	}
+	return w, ce
+}
+
+// compile makes what a cell declares the session's, and returns the function
+// to run.
+func (s *Session) compile(code string, res *Result) (entry string, w *world, ce *CellError) {
 	pc, err := parseCell(s.fset, fmt.Sprintf("cell%d", s.count), code)
 	if err != nil {
 		ce := &CellError{Kind: KindSyntax, Msg: err.Error(), Cell: s.count}
@@ -205,7 +238,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		if errors.As(err, &el) {
 			ce.Msg, ce.Line, ce.Col = el[0].Msg, el[0].Pos.Line, el[0].Pos.Column
 		}
-		return s.world.Load(), ce
+		return "", s.world.Load(), ce
 	}
 	t := s.newTx(s.count, pc)
 	err = t.compile()
@@ -215,7 +248,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		if !errors.As(err, &ce) {
 			ce = &CellError{Kind: KindInterpreter, Msg: err.Error()}
 		}
-		return t.w, ce
+		return "", t.w, ce
 	}
 	res.Warnings = t.warnings
 	for _, d := range t.w.decls {
@@ -224,12 +257,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		}
 	}
 	s.world.Store(t.w)
-	ce := s.run(ctx, t.entry)
-	vals, _ := s.rt.take()
-	if ce == nil {
-		res.Value = s.rt.bundle(vals)
-	}
-	return t.w, ce
+	return t.entry, t.w, nil
 }
 
 // namedPackage is the package that a cell means by a name it does not import:

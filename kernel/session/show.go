@@ -74,31 +74,13 @@ func (r *rt) custom(s shown) any {
 		return nil
 	}
 	c.PNG, c.JPEG = bytes1("PNG"), bytes1("JPEG")
-	if c.HTML == nil && tabular(t) {
-		if html, ok := display.Render(v.Interface()).Data[display.MIMEHTML].(string); ok {
+	if c.HTML == nil && c.Markdown == nil && c.Latex == nil && c.SVG == nil && c.PNG == nil && c.JPEG == nil {
+		if tab, ok := r.table(v, t); ok {
+			html, _ := display.Render(tab).Data[display.MIMEHTML].(string)
 			c.HTML = func() string { return html }
 		}
 	}
 	return c
-}
-
-// tabular tells a slice of structs whose fields reflection names right, which
-// package display shows as a table.
-func tabular(t types.Type) bool {
-	sl, ok := t.Underlying().(*types.Slice)
-	if !ok {
-		return false
-	}
-	st, ok := sl.Elem().Underlying().(*types.Struct)
-	if !ok || st.NumFields() == 0 {
-		return false
-	}
-	for f := range st.Fields() {
-		if !f.Exported() || mentionsSession(f.Type()) {
-			return false
-		}
-	}
-	return true
 }
 
 // sortValues orders map keys.

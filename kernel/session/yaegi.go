@@ -30,6 +30,11 @@ type machine struct {
 	done  *chan struct{}
 	trace *traceWriter
 	line  *int64 // the last position recorded by emitted code
+
+	recursive   map[string]reflect.Type // see recursive.go
+	marks       int
+	boxed       reflect.Type // what yaegi keeps values of its interface types in
+	compiledCat uint         // its category of types that it does not look into
 }
 
 // traceWriter collects what yaegi prints while a panic unwinds.
@@ -58,11 +63,11 @@ func (t *traceWriter) take() string {
 const rtPath = "gonvex/session/rt" // the import path of package R_, which cells cannot spell
 
 func newMachine(o Options) (*machine, error) {
-	m := &machine{trace: &traceWriter{}, mapped: map[reflect.Value][]reflect.Type{}}
+	m := &machine{trace: &traceWriter{}, mapped: map[reflect.Value][]reflect.Type{}, recursive: map[string]reflect.Type{}}
 	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
 	v := reflect.ValueOf(m.Interpreter).Elem()
 	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
-	if !id.IsValid() || id.Kind() != reflect.Uint64 || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool {
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() {
 		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
 	}
 	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
@@ -93,7 +98,7 @@ func (s *Session) start() error {
 	texts := []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
 	s.m.mapped[exports["ShowAny"]] = texts
 	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
-	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64"} {
+	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_boxed interface{ R_() }"} {
 		if _, err := s.m.Eval(src); err != nil {
 			return err
 		}
@@ -107,6 +112,8 @@ func (s *Session) start() error {
 	g := s.m.Globals()
 	s.m.line = g["R_line"].Addr().Interface().(*int64)
 	s.ctxVar = g["R_ctx"]
+	s.m.boxed = g["R_boxed"].Type()
+	s.m.compiledCat = uint(s.m.typeNode("R_ctx").Elem().FieldByName("cat").Uint())
 	s.m.Use(interp.Exports{".": {"MapTypes": reflect.ValueOf(s.m.mapped)}})
 	return nil
 }

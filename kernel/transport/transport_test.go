@@ -177,6 +177,7 @@ func TestFloodHoldsUpOnlyItsSender(t *testing.T) {
 	recv(t, s)
 	time.Sleep(50 * time.Millisecond)
 	other.Send(Message{[]byte("me too")})
+	time.Sleep(50 * time.Millisecond) // on its way, 1000 of the flood can pass
 	for range 1000 {
 		if recv(t, s).Peer == "other" {
 			return

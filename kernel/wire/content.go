@@ -128,6 +128,21 @@ func (r ExecuteReply) MarshalJSON() ([]byte, error) {
 	return Marshal(map[string]any(o))
 }
 
+// SetNextInput and Page are entries of an [ExecuteReply]'s payload: text for
+// the next cell, or for this one, and a text to show aside.
+type SetNextInput struct {
+	Source  string `json:"source"` // set_next_input
+	Text    string `json:"text"`
+	Replace bool   `json:"replace"`
+}
+
+// Page is described at [SetNextInput].
+type Page struct {
+	Source string `json:"source"` // page
+	Data   Object `json:"data"`
+	Start  int    `json:"start"` // line
+}
+
 // ExecuteInput tells all clients which code runs.
 type ExecuteInput struct {
 	Code           string `json:"code"`

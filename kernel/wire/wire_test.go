@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,6 +87,55 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := NewCodec("k", "hmac-md5", "", ""); err == nil || !strings.Contains(err.Error(), "hmac-md5") {
 		t.Errorf("another scheme: %v", err)
+	}
+}
+
+// Signatures are compared in time that does not depend on where they differ.
+// That cannot be measured reliably, so the source is looked at.
+func TestSignaturesAreComparedInConstantTime(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "wire.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]int{}
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "Decode" {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := s.X.(*ast.Ident); ok {
+					calls[x.Name+"."+s.Sel.Name]++
+				}
+			}
+			return true
+		})
+	}
+	if calls["hmac.Equal"] != 1 || calls["bytes.Equal"]+calls["bytes.Compare"]+calls["strings.EqualFold"] != 0 {
+		t.Errorf("Decode compares with %v, want hmac.Equal alone", calls)
+	}
+}
+
+// JSON that is nested without end or a huge header costs an error, not a stack.
+func TestBounds(t *testing.T) {
+	c := codec(t, "")
+	frames := func(header, content string) [][]byte {
+		return [][]byte{[]byte(delimiter), nil, []byte(header), empty, empty, []byte(content)}
+	}
+	const header = `{"msg_id":"1","msg_type":"x"}`
+	if _, err := c.Decode(frames(header, "{}")); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string][][]byte{
+		"nested content":  frames(header, `{"a":`+strings.Repeat("[", 1<<20)+strings.Repeat("]", 1<<20)+"}"),
+		"nested header":   frames(`{"msg_id":"1","msg_type":"x","a":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)+"}", "{}"),
+		"huge header":     frames(`{"msg_id":"`+strings.Repeat("a", maxHeader)+`","msg_type":"x"}`, "{}"),
+		"many identities": append(slices.Repeat([][]byte{[]byte("id")}, 1000), frames(header, "{}")...),
+	} {
+		if _, err := c.Decode(f); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

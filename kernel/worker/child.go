@@ -72,6 +72,7 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 	}
 	t := taker{b: first.body}
 	limit := uint64(t.int())
+	c.out.comms = t.bool()
 	if limit > 0 {
 		// The collector works harder near the limit, the interpreter stops the
 		// cell at it, and the system refuses memory well above it: C code and
@@ -112,7 +113,7 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 			return 0
 		}
 		switch f.kind {
-		case kindExecute:
+		case kindExecute, kindComm:
 			cells <- f
 		case kindInterrupt:
 			c.mu.Lock()
@@ -144,28 +145,48 @@ func (c *child) run(ctx context.Context, cells <-chan frame, h Host, open func(H
 	close(c.ready)
 	c.out.send(kindReady, 0, nil)
 	for f := range cells {
-		c.execute(ctx, f)
+		reply := c.task(ctx, f)
+		display.Flush()
+		c.out.send(kindReply, f.id, func(b []byte) []byte { return putReply(b, reply) })
 	}
 }
 
-func (c *child) execute(ctx context.Context, f frame) {
-	t := taker{b: f.body}
-	code, count, n := t.string(), int(t.int()), int(t.int())
-	keys, exprs := t.strings(), t.strings()
-	if t.err != nil || n != len(keys) || n != len(exprs) {
-		c.out.send(kindReply, f.id, func(b []byte) []byte {
-			return putReply(b, Reply{Status: Failed, Ename: "Internal", Evalue: "malformed execute frame"})
-		})
-		return
-	}
+// task runs what must not run while a cell does: a cell, or what a cell has
+// left to be done when the front end says something.
+func (c *child) task(ctx context.Context, f frame) Reply {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	c.mu.Lock()
 	c.cancel = cancel
-	if c.stop == f.id { // the interrupt was faster than the cell
+	if c.stop == f.id { // the interrupt was faster
 		cancel()
 	}
 	c.mu.Unlock()
-	c.out.setCell(f.id)
+	defer func() {
+		c.mu.Lock()
+		c.cancel = nil
+		c.mu.Unlock()
+	}()
+	t := taker{b: f.body}
+	if f.kind == kindComm {
+		m := t.comm()
+		if t.err != nil {
+			return malformed
+		}
+		return c.protect(func() Reply { return c.in.Comm(ctx, m) })
+	}
+	return c.execute(ctx, f.id, t)
+}
+
+var malformed = Reply{Status: Failed, Ename: "Internal", Evalue: "malformed frame"}
+
+func (c *child) execute(ctx context.Context, id uint32, t taker) Reply {
+	code, count, n := t.string(), int(t.int()), int(t.int())
+	keys, exprs := t.strings(), t.strings()
+	if t.err != nil || n != len(keys) || n != len(exprs) {
+		return malformed
+	}
+	c.out.setCell(id)
 	reply := c.protect(func() Reply { return c.in.Execute(ctx, code, count) })
 	if reply.Status == OK && n > 0 {
 		reply.Expressions = map[string]Reply{}
@@ -178,12 +199,7 @@ func (c *child) execute(ctx context.Context, f frame) {
 			reply.Expressions[k] = r
 		}
 	}
-	c.mu.Lock()
-	c.cancel = nil
-	c.mu.Unlock()
-	cancel()
-	display.Flush()
-	c.out.send(kindReply, f.id, func(b []byte) []byte { return putReply(b, reply) })
+	return reply
 }
 
 // protect turns a panic of the interpreter itself into an error of the cell.

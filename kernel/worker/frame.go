@@ -37,6 +37,8 @@ const (
 	kindInput
 	kindReply
 	kindAnswer
+	// from either
+	kindComm
 )
 
 const (
@@ -69,7 +71,7 @@ func readFrame(r *bufio.Reader) (frame, error) {
 	}
 	n := binary.BigEndian.Uint32(h[:4])
 	f := frame{kind: kind(h[4]), id: binary.BigEndian.Uint32(h[5:])}
-	if n > maxFrame || f.kind < kindInit || f.kind > kindAnswer {
+	if n > maxFrame || f.kind < kindInit || f.kind > kindComm {
 		return frame{}, fmt.Errorf("worker: bad frame of kind %d, %d bytes", f.kind, n)
 	}
 	if n <= 1<<20 {
@@ -144,6 +146,27 @@ func putBundle(b []byte, v display.Bundle) []byte {
 		meta = nil
 	}
 	return putString(b, string(meta))
+}
+
+func putComm(b []byte, m display.CommMessage) []byte {
+	b = putString(putString(append(b, byte(m.Action)), m.ID), m.Target)
+	b = putString(putString(b, string(m.Data)), string(m.Metadata))
+	b = binary.AppendUvarint(b, uint64(len(m.Buffers)))
+	for _, v := range m.Buffers {
+		b = putString(b, string(v))
+	}
+	return b
+}
+
+func (t *taker) comm() display.CommMessage {
+	m := display.CommMessage{Action: display.CommAction(t.byte()), ID: t.string(), Target: t.string(), Data: t.bytes(), Metadata: t.bytes()}
+	for range t.length() {
+		m.Buffers = append(m.Buffers, t.bytes())
+	}
+	if m.Action > display.CommClose {
+		t.fail()
+	}
+	return m
 }
 
 var errShort = errors.New("worker: frame ends early")

@@ -45,6 +45,9 @@ type output struct {
 	armed  bool
 	timer  *time.Timer
 	err    error
+
+	comms  bool              // the front end takes comms
+	divert display.Diversion // where the output of a callback goes
 }
 
 func newOutput(w io.Writer) *output {
@@ -133,6 +136,10 @@ func (o *output) settle() {
 
 // text appends to the output; a rune cut in two waits for its rest.
 func (o *output) text(i int, p []byte) {
+	if o.divert != nil {
+		o.divert.Text(streams[i], p)
+		return
+	}
 	for len(p) > 0 {
 		if o.open < 0 || o.stream != i {
 			o.closeText()
@@ -242,6 +249,7 @@ func (o *output) send(k kind, id uint32, body func(b []byte) []byte) {
 func (o *output) setCell(id uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.divert = nil // a callback that never ended may have left one
 	o.settle()
 	o.endText()
 	o.cell = id
@@ -264,14 +272,55 @@ func (w writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Display and ClearOutput make an output a display.Publisher.
+// The methods from here on make an output a display.Publisher.
+
 func (o *output) Display(b display.Bundle, id string, update bool) {
+	if d := o.diversion(); d != nil && d.Show(b, id, update) {
+		return
+	}
 	body := putBundle(putBool(putString(nil, id), update), b)
 	o.send(kindDisplay, o.current(), func(buf []byte) []byte { return append(buf, body...) })
 }
 
 func (o *output) ClearOutput(wait bool) {
+	if d := o.diversion(); d != nil {
+		d.Clear(wait)
+		return
+	}
 	o.send(kindClear, o.current(), func(b []byte) []byte { return putBool(b, wait) })
+}
+
+func (o *output) Comms() bool { return o.comms }
+
+func (o *output) Comm(m display.CommMessage) {
+	o.send(kindComm, o.current(), func(b []byte) []byte { return putComm(b, m) })
+}
+
+// Divert sends what is put out to d until undo is called.
+func (o *output) Divert(d display.Diversion) (undo func()) {
+	set := func(d display.Diversion) display.Diversion {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.settle() // what lies in the pipes belongs to the one before
+		if d != nil {
+			o.closeText()
+		}
+		old := o.divert
+		o.divert = d
+		return old
+	}
+	old := set(d)
+	return func() { set(old) }
+}
+
+// diversion is the present one; what the pipes hold comes first.
+func (o *output) diversion() display.Diversion {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.divert != nil {
+		o.settle()
+	}
+	return o.divert
 }
 
 func (o *output) current() uint32 {

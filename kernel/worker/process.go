@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gonvex/gonvex/kernel/display"
 )
 
 // process is one worker process, seen from the supervisor.
@@ -39,6 +41,7 @@ type process struct {
 	passed  string // the end of what it wrote to standard error
 	limit   uint64 // of its memory
 	oom     int    // kills for memory counted by the container before it started
+	comms   map[string]bool
 }
 
 var streamsAndCrash = [3]string{"stdout", "stderr", "crash"}
@@ -106,9 +109,9 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 	}
 	p := &process{
 		cmd: cmd, socket: ours, ready: make(chan struct{}), dead: make(chan struct{}),
-		answers: map[uint32]chan []byte{}, limit: o.MemoryLimit, oom: oomKills(),
+		answers: map[uint32]chan []byte{}, comms: map[string]bool{}, limit: o.MemoryLimit, oom: oomKills(),
 	}
-	p.send(kindInit, 0, func(b []byte) []byte { return putInt(b, int64(o.MemoryLimit)) })
+	p.send(kindInit, 0, func(b []byte) []byte { return putBool(putInt(b, int64(o.MemoryLimit)), o.Comms) })
 
 	var readers sync.WaitGroup
 	dying := make(chan struct{}) // the crash pipe has spoken or closed
@@ -135,6 +138,10 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 		readers.Wait()
 		for _, f := range []*os.File{ours, r[0], r[1], r[2]} {
 			f.Close()
+		}
+		for id := range p.comms { // what it had open ends with it
+			m := display.CommMessage{Action: display.CommClose, ID: id}
+			output(p, frame{kind: kindComm, body: putComm(nil, m)})
 		}
 		p.mu.Lock()
 		p.ended = true
@@ -220,6 +227,13 @@ func (p *process) handle(f frame, output func(*process, frame) error) error {
 			ch <- f.body
 		}
 		p.mu.Unlock()
+	case kindComm:
+		m := t.comm()
+		if t.err != nil {
+			return t.err
+		}
+		p.track(m)
+		return output(p, f)
 	case kindStream, kindDisplay, kindClear, kindInput:
 		if f.kind == kindStream && len(f.body) > 0 && f.body[0] == 1 {
 			p.mu.Lock()
@@ -232,6 +246,24 @@ func (p *process) handle(f frame, output func(*process, frame) error) error {
 		return fmt.Errorf("worker: unexpected frame of kind %d", f.kind)
 	}
 	return nil
+}
+
+// track keeps the list of the worker's open comms.
+func (p *process) track(m display.CommMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch m.Action {
+	case display.CommOpen:
+		p.comms[m.ID] = true
+	case display.CommClose:
+		delete(p.comms, m.ID)
+	}
+}
+
+func (p *process) hasComm(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.comms[id]
 }
 
 // expectReply returns where the reply to a cell will arrive.

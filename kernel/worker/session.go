@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,20 +90,48 @@ func (c *cells) Execute(ctx context.Context, code string, count int) Reply {
 	c.endBars()
 	r := Reply{Status: OK}
 	if res != nil {
-		r.Value, r.Warnings = res.Value, res.Warnings
+		r.Value, r.Warnings, r.NextInput, r.Page = res.Value, res.Warnings, res.NextInput, res.Page
+		switch {
+		case res.Reset:
+			r.Effect = Forgets
+		case res.Stateless:
+			r.Effect = Nothing
+		}
 	}
-	if err == nil {
-		return r
+	if err != nil {
+		r.Value = nil
+		r.fail(err)
 	}
-	r.Status, r.Value = Failed, nil
+	return r
+}
+
+// fail makes the reply one of a cell that ended in an error.
+func (r *Reply) fail(err error) {
+	r.Status = Failed
 	var e *session.CellError
 	if !errors.As(err, &e) {
 		r.Ename, r.Evalue, r.Traceback = "Error", err.Error(), []string{err.Error()}
-		return r
+		return
 	}
 	r.Ename, r.Evalue, r.Traceback = e.Name, e.Error(), e.Traceback()
 	if r.Ename == "" {
 		r.Ename = e.Kind
+	}
+}
+
+// Comm runs what a cell has said is to be done with a message. What goes wrong
+// is also told to the receiver, which has a place on the page.
+func (c *cells) Comm(ctx context.Context, m display.CommMessage) Reply {
+	r := Reply{Status: OK}
+	var nobody error
+	err := c.s.Call(ctx, func() { nobody = display.Deliver(m) })
+	c.endBars()
+	switch {
+	case err != nil:
+		r.fail(err)
+		display.DeliveryFailed(m.ID, strings.Join(r.Traceback, "\n"))
+	case nobody != nil:
+		r = Reply{Status: Failed, Ename: NoComm, Evalue: nobody.Error()}
 	}
 	return r
 }

@@ -23,6 +23,8 @@ type Options struct {
 	// MemoryLimit is how many bytes a worker may use before its cell is stopped;
 	// 0 stands for four fifths of what the machine (or container) has.
 	MemoryLimit uint64
+	// Comms says that sinks pass comms on; without it widgets are static.
+	Comms bool
 	// NoSpare turns off the second worker that is started ahead so that one that
 	// dies is replaced at once.
 	NoSpare bool
@@ -76,6 +78,9 @@ type Supervisor struct {
 	notice  string // for the next cell: the worker died with no cell running
 	closed  bool
 	cells   uint32
+
+	past        []pastCell         // see restore.go
+	stopRestore context.CancelFunc // of a restore that is under way
 }
 
 // execution is a cell on its way.
@@ -89,7 +94,8 @@ type execution struct {
 	process *process
 }
 
-// Start starts a worker and returns without waiting for it to be ready.
+// Start starts a worker and returns at once: a kernel answers before it can run
+// cells. That the worker cannot be started is told by the first cell.
 func Start(o *Options) (*Supervisor, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
@@ -98,10 +104,12 @@ func Start(o *Options) (*Supervisor, error) {
 	s := &Supervisor{opts: opts, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.renew(); err != nil {
-		return nil, err
-	}
+	go func() {
+		defer s.mu.Unlock()
+		if err := s.renew(); err != nil {
+			s.opts.Log.Error("cannot start a worker", "error", err)
+		}
+	}()
 	return s, nil
 }
 
@@ -173,7 +181,7 @@ func (s *Supervisor) ended(p *process) {
 // lost replaces a worker that died with no cell running; the next cell tells
 // of it. The caller holds s.mu.
 func (s *Supervisor) lost(p *process) {
-	s.notice = p.obituary() + "; all definitions are lost. Run the cells that made them again.\n"
+	s.notice = p.obituary() + ". " + s.offer() + "\n"
 	if err := s.renew(); err != nil {
 		s.opts.Log.Error("cannot start a worker", "error", err)
 	}
@@ -195,7 +203,7 @@ func (s *Supervisor) Warm(ctx context.Context) error {
 func (s *Supervisor) output(p *process, f frame) error {
 	s.mu.Lock()
 	sink, run := s.last, s.running
-	if p != s.current {
+	if p != s.current && f.kind != kindComm { // a comm that ends is news all the same
 		sink = nil
 	}
 	s.mu.Unlock()
@@ -214,6 +222,10 @@ func (s *Supervisor) output(p *process, f frame) error {
 	case kindClear:
 		if wait := t.bool(); sink != nil && t.err == nil {
 			sink.Clear(wait)
+		}
+	case kindComm:
+		if m := t.comm(); sink != nil && t.err == nil {
+			sink.Comm(m)
 		}
 	case kindInput:
 		prompt, password := t.string(), t.bool()
@@ -246,6 +258,73 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	case <-ctx.Done():
 		return interrupted()
 	}
+	if isRestore(req.Code) {
+		return s.restore(ctx, sink)
+	}
+	r, p := s.cell(ctx, req, sink)
+	if r.Status == OK {
+		s.record(req, p, r.Effect)
+	}
+	return r
+}
+
+// cell runs a cell in the present interpreter, which it returns too. The caller
+// has the turn.
+func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (Reply, *process) {
+	s.mu.Lock()
+	err := s.renew() // may have news of its own
+	notice := s.notice
+	s.notice = ""
+	s.mu.Unlock()
+	if err != nil {
+		return unable(err), nil
+	}
+	if notice != "" {
+		sink.Stream("stderr", notice)
+	}
+	keys := make([]string, 0, len(req.Expressions))
+	exprs := make([]string, 0, len(req.Expressions))
+	for k, e := range req.Expressions {
+		keys, exprs = append(keys, k), append(exprs, e)
+	}
+	return s.task(ctx, sink, func(p *process, id uint32) {
+		p.send(kindExecute, id, func(b []byte) []byte {
+			b = putInt(putInt(putString(b, req.Code), int64(req.Count)), int64(len(keys)))
+			return putStrings(putStrings(b, keys), exprs)
+		})
+	})
+}
+
+// Comm hands a message of the front end to the interpreter, after the cells
+// before it, and returns when what it set off has ended.
+func (s *Supervisor) Comm(ctx context.Context, m display.CommMessage, sink Sink) Reply {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return interrupted()
+	}
+	s.mu.Lock()
+	p, last := s.current, s.last
+	s.mu.Unlock()
+	if m.Action != display.CommOpen && (p == nil || !p.hasComm(m.ID)) {
+		return Reply{Status: Failed, Ename: NoComm, Evalue: "there is no such comm"}
+	}
+	r, p := s.task(ctx, sink, func(p *process, id uint32) {
+		p.send(kindComm, id, func(b []byte) []byte { return putComm(b, m) })
+	})
+	if p != nil && r.Ename != NoComm {
+		p.track(m)
+	}
+	s.mu.Lock()
+	s.last = last // goroutines of cells go on where they were
+	s.mu.Unlock()
+	return r
+}
+
+// task has the present interpreter do something that replies. The caller has
+// the turn.
+func (s *Supervisor) task(ctx context.Context, sink Sink, send func(p *process, id uint32)) (Reply, *process) {
 	run := &execution{sink: sink}
 	run.ctx, run.cancel = context.WithCancel(ctx)
 	defer run.cancel()
@@ -254,12 +333,12 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 	err := s.renew()
 	if err != nil {
 		s.mu.Unlock()
-		return unable(err)
+		return unable(err), nil
 	}
-	p, notice := s.current, s.notice
+	p := s.current
 	s.cells++
 	run.id, run.process = s.cells, p
-	s.running, s.last, s.notice = run, sink, ""
+	s.running, s.last = run, sink
 	s.mu.Unlock()
 	told := false // the reply says that the worker died
 	defer func() {
@@ -270,44 +349,33 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 		}
 		s.mu.Unlock()
 	}()
-	if notice != "" {
-		sink.Stream("stderr", notice)
-	}
 	if err := p.wait(run.ctx); err != nil {
 		if run.ctx.Err() != nil {
-			return interrupted()
+			return interrupted(), p
 		}
 		p.kill()
 		<-p.dead
 		told = true
-		return unable(err)
+		return unable(err), nil
 	}
 	reply := p.expectReply(run.id)
-	keys := make([]string, 0, len(req.Expressions))
-	exprs := make([]string, 0, len(req.Expressions))
-	for k, e := range req.Expressions {
-		keys, exprs = append(keys, k), append(exprs, e)
-	}
-	p.send(kindExecute, run.id, func(b []byte) []byte {
-		b = putInt(putInt(putString(b, req.Code), int64(req.Count)), int64(len(keys)))
-		return putStrings(putStrings(b, keys), exprs)
-	})
+	send(p, run.id)
 	stopped := run.ctx.Done()
 	for {
 		select {
 		case r := <-reply:
-			return r
+			return r, p
 		case <-stopped:
 			stopped = nil
 			go s.press(run)
 		case <-p.dead:
 			select {
 			case r := <-reply: // it finished and died after
-				return r
+				return r, p
 			default:
 			}
 			told = true
-			return s.mourn(run)
+			return s.mourn(run), p
 		}
 	}
 }
@@ -372,6 +440,9 @@ func (s *Supervisor) stillRunning(run *execution, d time.Duration) bool {
 func (s *Supervisor) Interrupt() {
 	s.mu.Lock()
 	run := s.running
+	if s.stopRestore != nil {
+		s.stopRestore() // also between two of its cells
+	}
 	again := run != nil && !run.since.IsZero() && time.Since(run.since) >= s.opts.Grace
 	s.mu.Unlock()
 	switch {
@@ -406,7 +477,9 @@ func (s *Supervisor) mourn(run *execution) Reply {
 	if words := p.lastWords(); why == "" && words != "" {
 		r.Traceback = append(r.Traceback, strings.Split(words, "\n")...)
 	}
-	help := "All definitions are lost: run the cells that made them again, then go on. The kernel itself is well."
+	s.mu.Lock()
+	help := s.offer() + " The kernel itself is well."
+	s.mu.Unlock()
 	if err != nil {
 		help = "A new interpreter could not be started: " + err.Error()
 	}
@@ -472,6 +545,18 @@ func (s *Supervisor) IsComplete(ctx context.Context, code string) (status, inden
 	return status, indent, t.err
 }
 
+// replace ends a worker that runs no cell and takes a new one.
+func (s *Supervisor) replace(p *process) error {
+	s.mu.Lock()
+	s.current = nil // so that its end is not news
+	s.mu.Unlock()
+	p.kill()
+	<-p.dead
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renew()
+}
+
 // Restart ends the worker, with the cell it runs, and takes a new one.
 func (s *Supervisor) Restart() error {
 	s.mu.Lock()
@@ -519,6 +604,7 @@ type discard struct{}
 func (discard) Stream(name, text string)                         {}
 func (discard) Display(b display.Bundle, id string, update bool) {}
 func (discard) Clear(wait bool)                                  {}
+func (discard) Comm(display.CommMessage)                         {}
 func (discard) Input(context.Context, string, bool) (string, error) {
 	return "", errors.New("input: nobody is there to ask")
 }

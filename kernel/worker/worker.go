@@ -23,7 +23,13 @@ type Interpreter interface {
 	Complete(code string, cursor int) Completion
 	Inspect(code string, cursor, detail int) (display.Bundle, bool)
 	IsComplete(code string) (status, indent string)
+	// Comm handles a message of the front end; like Execute it runs user code.
+	// A reply that is not OK with Ename [NoComm] says that nobody took it.
+	Comm(ctx context.Context, m display.CommMessage) Reply
 }
+
+// NoComm is the name of the error that a message had no receiver.
+const NoComm = "NoComm"
 
 // Host is what an interpreter is given: where its output goes, how it asks for
 // input, and its bounds.
@@ -43,6 +49,7 @@ type Sink interface {
 	Stream(name, text string) // "stdout" or "stderr"
 	Display(b display.Bundle, id string, update bool)
 	Clear(wait bool)
+	Comm(m display.CommMessage)
 	Input(ctx context.Context, prompt string, password bool) (string, error)
 }
 
@@ -68,11 +75,26 @@ type Reply struct {
 	Ename, Evalue string          // of an error
 	Traceback     []string
 	Warnings      []string
+	NextInput     *string          // the front end is to put this in the cell's place
+	Page          *display.Bundle  // the front end is to show this aside
 	Expressions   map[string]Reply // by the key of ExecuteRequest.Expressions
 	// Died says that the worker process ended: all definitions are lost. The
 	// next cell runs in a new one.
 	Died bool
+	// Effect says what the cell left behind, for %restore.
+	Effect Effect
 }
+
+// Effect is what a cell that succeeded left behind in the interpreter.
+type Effect byte
+
+// Most cells may have defined something; some cannot have, and %reset forgets
+// all that was.
+const (
+	Defines Effect = iota
+	Nothing
+	Forgets
+)
 
 // Completion lists what can stand between Start and End, in code points.
 type Completion struct {
@@ -93,14 +115,21 @@ type Inspection struct {
 
 func putReply(b []byte, r Reply) []byte {
 	b = putString(b, r.Status)
-	b = putBool(b, r.Value != nil)
-	if r.Value != nil {
-		b = putBundle(b, *r.Value)
+	for _, v := range []*display.Bundle{r.Value, r.Page} {
+		b = putBool(b, v != nil)
+		if v != nil {
+			b = putBundle(b, *v)
+		}
+	}
+	b = putBool(b, r.NextInput != nil)
+	if r.NextInput != nil {
+		b = putString(b, *r.NextInput)
 	}
 	b = putString(b, r.Ename)
 	b = putString(b, r.Evalue)
 	b = putStrings(b, r.Traceback)
 	b = putStrings(b, r.Warnings)
+	b = append(b, byte(r.Effect))
 	b = putInt(b, int64(len(r.Expressions)))
 	for k, v := range r.Expressions {
 		v.Expressions = nil
@@ -112,12 +141,19 @@ func putReply(b []byte, r Reply) []byte {
 func (t *taker) reply(depth int) Reply {
 	var r Reply
 	r.Status = t.string()
+	for _, at := range []**display.Bundle{&r.Value, &r.Page} {
+		if t.bool() {
+			v := t.bundle()
+			*at = &v
+		}
+	}
 	if t.bool() {
-		v := t.bundle()
-		r.Value = &v
+		next := t.string()
+		r.NextInput = &next
 	}
 	r.Ename, r.Evalue = t.string(), t.string()
 	r.Traceback, r.Warnings = t.strings(), t.strings()
+	r.Effect = Effect(t.byte())
 	n := t.int()
 	if n < 0 || n > int64(len(t.b)) || n > 0 && depth > 0 {
 		t.fail()

@@ -78,6 +78,23 @@ func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 			display.Clear(true)
 		case "set":
 			f.vars["x"] = arg
+		case "add":
+			f.vars["x"] += arg
+		case "killif": // a file of this name is there
+			if _, err := os.Stat(arg); err == nil {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				time.Sleep(time.Minute)
+			}
+		case "spinif":
+			if _, err := os.Stat(arg); err == nil {
+				<-ctx.Done()
+				return Reply{Status: Failed, Ename: "Interrupted", Evalue: "interrupted"}
+			}
+		case "pure":
+			r.Effect = Nothing
+		case "forget":
+			r.Effect = Forgets
+			clear(f.vars)
 		case "get":
 			r.Value = &display.Bundle{Data: map[string]any{"text/plain": f.vars["x"]}}
 		case "count":
@@ -141,6 +158,13 @@ func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 	return r
 }
 
+func (f *fake) Comm(ctx context.Context, m display.CommMessage) Reply {
+	if err := display.Deliver(m); err != nil {
+		return Reply{Status: Failed, Ename: NoComm, Evalue: err.Error()}
+	}
+	return Reply{Status: OK}
+}
+
 func (f *fake) Complete(code string, cursor int) Completion {
 	if code == "panic" {
 		panic("in complete")
@@ -186,6 +210,9 @@ func (r *record) Stream(name, text string) {
 }
 func (r *record) Display(b display.Bundle, id string, update bool) {
 	r.add(fmt.Sprintf("<%v>", b.Data["text/html"]))
+}
+func (r *record) Comm(m display.CommMessage) {
+	r.add(fmt.Sprintf("<comm %d %s %s>", m.Action, m.Target, m.Data))
 }
 func (r *record) Clear(wait bool) { r.add(fmt.Sprintf("<clear %v>", wait)) }
 func (r *record) Input(ctx context.Context, prompt string, password bool) (string, error) {
@@ -492,8 +519,12 @@ func TestInterpreterThatCannotStart(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if _, err := Start(&Options{Command: []string{"/nonexistent/program"}}); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
-		t.Error(err)
+	s, err := Start(&Options{Command: []string{"/nonexistent/program"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := run(t, s, "get"); r.Ename != "NoInterpreter" || !strings.Contains(r.Evalue, "/nonexistent") {
+		t.Errorf("%+v", r)
 	}
 }
 

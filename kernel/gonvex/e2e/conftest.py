@@ -38,9 +38,11 @@ def environment():
 class Client:
     """A kernel and a blocking client, with what the tests ask for most."""
 
-    def __init__(self):
+    def __init__(self, flags=(), wrapper=(), **start):
         self.manager = KernelManager(kernel_name=KERNEL)
-        self.manager.start_kernel()
+        spec = self.manager.kernel_spec
+        spec.argv = [*wrapper, *spec.argv, *flags]
+        self.manager.start_kernel(**start)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
@@ -94,7 +96,19 @@ def children(parent):
 
 
 @pytest.fixture
-def kernel():
-    client = Client()
-    yield client
-    client.close()
+def start():
+    """Starts kernels that end with the test."""
+    clients = []
+
+    def start(*args, **options):
+        clients.append(Client(*args, **options))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def kernel(start):
+    return start()

@@ -5,10 +5,12 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import nbformat
@@ -19,11 +21,14 @@ from conftest import BUILD, QUICKSTART, TESTDATA
 
 SCREENSHOTS = BUILD / "screenshots"
 START = 90_000  # ms for JupyterLab to come up, cold caches on a loaded machine
+expect.set_options(timeout=START)
 RUN = 600  # s for a notebook to run
 
-# The settings a test needs: every cell drawn, not only those in view; no news popup.
+# The settings a test needs: every cell drawn, not only those in view; no news popup, no
+# question for a better name when a notebook is saved.
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": {"renameUntitledFileOnSave": False},
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 
@@ -45,8 +50,17 @@ class Lab:
         return f"{self.url}/lab{path}?token={self.token}&reset"
 
     def kernels(self):
-        with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=30) as answer:
-            return json.load(answer)
+        deadline = time.monotonic() + START / 1000
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as e:
+                # The server fails on a kernel that it has listed but not yet started:
+                # "The 'last_activity' trait … expected a datetime, not the NoneType None".
+                if e.code != 500 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def shut_down(self, kernel):
         request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}?token={self.token}", method="DELETE")
@@ -172,27 +186,166 @@ def test_launcher_offers_the_kernel(page, lab):
     page.wait_for_function("e => e.naturalWidth > 0", arg=logo.element_handle())
 
 
-def test_new_notebook(page, lab):
-    """Type a cell, see its value; an error with its position; the interrupt button."""
+@pytest.fixture
+def cells(page, lab):
+    """A new notebook."""
     page.goto(lab.page())
     page.locator('.jp-LauncherCard[title="Go (Gonvex)"]').first.click()
     wait_for_notebook(page, lab)
+    return Cells(page)
 
-    def run(code):
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()
-        page.keyboard.insert_text(code)
-        page.keyboard.press("Shift+Enter")
 
-    run("6 * 7")
-    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("42")
-    run("x := undefinedName")
-    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("undefinedName")
-    run('fmt.Println("begun")\nfor {\n}')
-    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("begun")
+class Cells:
+    """Types into the last cell of a notebook, and looks at what it put out."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def type(self, code):
+        self.page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()
+        self.page.keyboard.insert_text(code)
+
+    def run(self, code):
+        self.type(code)
+        self.page.keyboard.press("Shift+Enter")
+
+    @property
+    def output(self):
+        return self.page.locator(".jp-OutputArea-output").last
+
+    def shows(self, text):
+        expect(self.output).to_contain_text(text)
+
+
+def test_new_notebook(page, cells):
+    """Type a cell, see its value; an error with its position; the interrupt button."""
+    cells.run("6 * 7")
+    cells.shows("42")
+    cells.run("x := undefinedName")
+    cells.shows("undefinedName")
+    cells.run('fmt.Println("begun")\nfor {\n}')
+    cells.shows("begun")
     menu(page, "Kernel", "Interrupt Kernel")
     wait_idle(page)
-    run("2 + 3")
-    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("5")
+    cells.run("2 + 3")
+    cells.shows("5")
+
+
+def test_complete(page, cells):
+    cells.type("strings.ToUpp")
+    page.keyboard.press("Tab")
+    item = page.locator(".jp-Completer-item", has_text="ToUpper").first
+    expect(item).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / "completion.png")
+    item.click()
+    expect(page.locator(".jp-CodeCell .cm-content").last).to_contain_text("strings.ToUpper")
+
+
+def test_inspect(page, cells):
+    cells.type("strings.ToUpper")
+    page.keyboard.press("Shift+Tab")
+    tooltip = page.locator(".jp-Tooltip")
+    expect(tooltip).to_contain_text("func ToUpper(s string) string")
+    page.screenshot(path=SCREENSHOTS / "inspection.png")
+
+
+def test_restart(page, cells):
+    cells.run("gone := 1")
+    cells.run("gone + 1")
+    cells.shows("2")
+    menu(page, "Kernel", "Restart Kernel…")
+    page.locator(".jp-Dialog-button.jp-mod-accept").click()
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
+    wait_idle(page)
+    cells.run("gone")
+    cells.shows("undefined: gone")
+    cells.run("6 * 7")
+    cells.shows("42")
+
+
+def test_restore(page, cells):
+    """The worker dies; the cell says so, and %restore brings the variables back."""
+    cells.run("kept := 41")
+    cells.run("os.Getpid()")
+    expect(cells.output).to_have_text(re.compile(r"^\d+$"))
+    worker = int(cells.output.inner_text())
+    cells.run('fmt.Println("begun")\nfor {\n}')
+    cells.shows("begun")
+    os.kill(worker, signal.SIGKILL)
+    cells.shows("%restore runs the 2 cells")
+    wait_idle(page)
+    cells.run("%restore")
+    cells.shows("restored: 2 cells")
+    cells.run("kept + 1")
+    cells.shows("42")
+
+
+def test_load_fills_the_cell(page, lab, cells):
+    (lab.root / "square.go").write_text("package main\n\nfunc square(x int) int { return x * x }\n")
+    cells.run("%load square.go")
+    expect(page.locator(".jp-CodeCell .cm-content").first).to_contain_text("func square")
+    page.locator(".jp-CodeCell .cm-content").first.click()
+    page.keyboard.press("Shift+Enter")
+    wait_idle(page)
+    cells.run("square(7)")
+    cells.shows("49")
+
+
+def test_slider(page, cells):
+    """Moving it runs the callback, whose output stands below, and a later cell sees the value."""
+    cells.run(
+        's := &display.Slider{Label: "slope", Min: 0, Max: 10, Value: 2, Integer: true, OnChange: func(v float64) {\n'
+        'fmt.Printf("slope is %v", v)\n'
+        "p := plot.New()\n"
+        "f := plotter.NewFunction(func(x float64) float64 { return v * x })\n"
+        "p.Add(f); p.X.Max, p.Y.Max = 1, 10\n"
+        "display.Show(p)\n}}\ns.Show()"
+    )
+    handle = page.locator(".widget-slider .noUi-handle")
+    expect(handle).to_be_visible()
+    expect(page.locator(".widget-label", has_text="slope")).to_be_visible()
+    area = page.locator(".jp-OutputArea-output", has_text="slope is")
+    expect(area).to_contain_text("slope is 2")
+    handle.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(area).to_contain_text("slope is 5")
+    expect(area.locator("svg, img")).to_have_count(1)
+    page.screenshot(path=SCREENSHOTS / "slider.png")
+    cells.run("s.Get()")
+    cells.shows("5")
+    cells.run("s.Set(9)")
+    expect(area).to_contain_text("slope is 9")
+    expect(page.locator(".widget-readout").first).to_have_text("9")
+    # A page that is loaded anew finds the slider again, and it still works.
+    page.keyboard.press("Control+s")
+    expect(page.locator(".lm-TabBar-tab.jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    expect(page.locator(".widget-readout").first).to_have_text("9")
+    page.screenshot(path=SCREENSHOTS / "slider_reloaded.png")
+    cells.run("s.Set(3)")
+    expect(page.locator(".widget-readout").first).to_have_text("3")
+
+
+def test_progress(page, cells):
+    """One line that moves while the cell runs, and stays as text."""
+    cells.run(
+        'bar := display.NewProgress("training", 40)\nfor i := range 40 {\n'
+        "time.Sleep(50 * time.Millisecond)\n"
+        'bar.Set(i+1, fmt.Sprintf("loss %.3f", 1/float64(i+1)))\n}\nbar.Done("")'
+    )
+    bar = page.locator(".jp-OutputArea-output .gvx .bar i")
+    expect(bar).to_be_visible()
+    seen = set()
+    while bar.count():
+        seen.add(bar.first.evaluate("e => e.style.width", timeout=2000)) if bar.count() else None
+        if len(seen) == 4:
+            page.screenshot(path=SCREENSHOTS / "progress.png")
+            break
+    assert len(seen) >= 4, f"the bar does not move: {seen}"
+    expect(cells.output).to_contain_text("✓")
+    expect(cells.output).to_contain_text("40 / 40")
+    assert page.locator(".jp-OutputArea-output").count() == 1
 
 
 @pytest.mark.parametrize("name", [QUICKSTART.name, "showcase.ipynb"])

@@ -48,4 +48,4 @@ class TestGonvex(jupyter_kernel_test.KernelTests):
     code_clear_output = "display.Clear(false)"
     code_history_pattern = "6?7*"
     supported_history_operations = ("tail", "range", "search")
-    test_pager = None  # pager payloads are deprecated, and this kernel sends none
+    code_page_something = "fmt.Println?"

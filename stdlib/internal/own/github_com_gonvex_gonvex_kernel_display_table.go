@@ -13,45 +13,81 @@ import (
 
 func table_github_com_gonvex_gonvex_kernel_display() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"Bundle":       reflect.ValueOf((*display.Bundle)(nil)),
-		"Clear":        reflect.ValueOf(display.Clear),
-		"Custom":       reflect.ValueOf((*display.Custom)(nil)),
-		"Figure":       reflect.ValueOf((*display.Figure)(nil)),
-		"Flush":        reflect.ValueOf(display.Flush),
-		"HTML":         reflect.ValueOf((*display.HTML)(nil)),
-		"Handle":       reflect.ValueOf((*display.Handle)(nil)),
-		"JPEG":         reflect.ValueOf((*display.JPEG)(nil)),
-		"JSON":         reflect.ValueOf((*display.JSON)(nil)),
-		"JSONOf":       reflect.ValueOf(display.JSONOf),
-		"Latex":        reflect.ValueOf((*display.Latex)(nil)),
-		"MIMEHTML":     reflect.ValueOf(constant.MakeFromLiteral("\"text/html\"", token.STRING, 0)),
-		"MIMEJPEG":     reflect.ValueOf(constant.MakeFromLiteral("\"image/jpeg\"", token.STRING, 0)),
-		"MIMEJSON":     reflect.ValueOf(constant.MakeFromLiteral("\"application/json\"", token.STRING, 0)),
-		"MIMELatex":    reflect.ValueOf(constant.MakeFromLiteral("\"text/latex\"", token.STRING, 0)),
-		"MIMEMarkdown": reflect.ValueOf(constant.MakeFromLiteral("\"text/markdown\"", token.STRING, 0)),
-		"MIMEPNG":      reflect.ValueOf(constant.MakeFromLiteral("\"image/png\"", token.STRING, 0)),
-		"MIMESVG":      reflect.ValueOf(constant.MakeFromLiteral("\"image/svg+xml\"", token.STRING, 0)),
-		"MIMEText":     reflect.ValueOf(constant.MakeFromLiteral("\"text/plain\"", token.STRING, 0)),
-		"Markdown":     reflect.ValueOf((*display.Markdown)(nil)),
-		"NewHandle":    reflect.ValueOf(display.NewHandle),
-		"NewProgress":  reflect.ValueOf(display.NewProgress),
-		"NewTable":     reflect.ValueOf(display.NewTable),
-		"PNG":          reflect.ValueOf((*display.PNG)(nil)),
-		"PlotSize":     reflect.ValueOf(display.PlotSize),
-		"Progress":     reflect.ValueOf((*display.Progress)(nil)),
-		"Publisher":    reflect.ValueOf((*display.Publisher)(nil)),
-		"Render":       reflect.ValueOf(display.Render),
-		"RenderAll":    reflect.ValueOf(display.RenderAll),
-		"SVG":          reflect.ValueOf((*display.SVG)(nil)),
-		"SetPublisher": reflect.ValueOf(display.SetPublisher),
-		"Show":         reflect.ValueOf(display.Show),
-		"ShowID":       reflect.ValueOf(display.ShowID),
-		"Step":         reflect.ValueOf((*display.Step)(nil)),
-		"Table":        reflect.ValueOf((*display.Table)(nil)),
-		"Text":         reflect.ValueOf(display.Text),
-		"Update":       reflect.ValueOf(display.Update),
-		"_Publisher":   reflect.ValueOf((*_github_com_gonvex_gonvex_kernel_display_Publisher)(nil)),
+		"Bundle":         reflect.ValueOf((*display.Bundle)(nil)),
+		"Checkbox":       reflect.ValueOf((*display.Checkbox)(nil)),
+		"Clear":          reflect.ValueOf(display.Clear),
+		"Comm":           reflect.ValueOf((*display.Comm)(nil)),
+		"CommAction":     reflect.ValueOf((*display.CommAction)(nil)),
+		"CommClose":      reflect.ValueOf(display.CommClose),
+		"CommMessage":    reflect.ValueOf((*display.CommMessage)(nil)),
+		"CommOpen":       reflect.ValueOf(display.CommOpen),
+		"CommSend":       reflect.ValueOf(display.CommSend),
+		"Custom":         reflect.ValueOf((*display.Custom)(nil)),
+		"Deliver":        reflect.ValueOf(display.Deliver),
+		"DeliveryFailed": reflect.ValueOf(display.DeliveryFailed),
+		"Diversion":      reflect.ValueOf((*display.Diversion)(nil)),
+		"Dropdown":       reflect.ValueOf((*display.Dropdown)(nil)),
+		"Figure":         reflect.ValueOf((*display.Figure)(nil)),
+		"Flush":          reflect.ValueOf(display.Flush),
+		"HTML":           reflect.ValueOf((*display.HTML)(nil)),
+		"Handle":         reflect.ValueOf((*display.Handle)(nil)),
+		"HandleComm":     reflect.ValueOf(display.HandleComm),
+		"JPEG":           reflect.ValueOf((*display.JPEG)(nil)),
+		"JSON":           reflect.ValueOf((*display.JSON)(nil)),
+		"JSONOf":         reflect.ValueOf(display.JSONOf),
+		"Latex":          reflect.ValueOf((*display.Latex)(nil)),
+		"MIMEHTML":       reflect.ValueOf(constant.MakeFromLiteral("\"text/html\"", token.STRING, 0)),
+		"MIMEJPEG":       reflect.ValueOf(constant.MakeFromLiteral("\"image/jpeg\"", token.STRING, 0)),
+		"MIMEJSON":       reflect.ValueOf(constant.MakeFromLiteral("\"application/json\"", token.STRING, 0)),
+		"MIMELatex":      reflect.ValueOf(constant.MakeFromLiteral("\"text/latex\"", token.STRING, 0)),
+		"MIMEMarkdown":   reflect.ValueOf(constant.MakeFromLiteral("\"text/markdown\"", token.STRING, 0)),
+		"MIMEPNG":        reflect.ValueOf(constant.MakeFromLiteral("\"image/png\"", token.STRING, 0)),
+		"MIMESVG":        reflect.ValueOf(constant.MakeFromLiteral("\"image/svg+xml\"", token.STRING, 0)),
+		"MIMEText":       reflect.ValueOf(constant.MakeFromLiteral("\"text/plain\"", token.STRING, 0)),
+		"MIMEWidget":     reflect.ValueOf(constant.MakeFromLiteral("\"application/vnd.jupyter.widget-view+json\"", token.STRING, 0)),
+		"Markdown":       reflect.ValueOf((*display.Markdown)(nil)),
+		"NewHandle":      reflect.ValueOf(display.NewHandle),
+		"NewProgress":    reflect.ValueOf(display.NewProgress),
+		"NewTable":       reflect.ValueOf(display.NewTable),
+		"OpenComm":       reflect.ValueOf(display.OpenComm),
+		"PNG":            reflect.ValueOf((*display.PNG)(nil)),
+		"PlotSize":       reflect.ValueOf(display.PlotSize),
+		"Progress":       reflect.ValueOf((*display.Progress)(nil)),
+		"Publisher":      reflect.ValueOf((*display.Publisher)(nil)),
+		"Render":         reflect.ValueOf(display.Render),
+		"RenderAll":      reflect.ValueOf(display.RenderAll),
+		"SVG":            reflect.ValueOf((*display.SVG)(nil)),
+		"SetPublisher":   reflect.ValueOf(display.SetPublisher),
+		"Show":           reflect.ValueOf(display.Show),
+		"ShowID":         reflect.ValueOf(display.ShowID),
+		"Slider":         reflect.ValueOf((*display.Slider)(nil)),
+		"Step":           reflect.ValueOf((*display.Step)(nil)),
+		"Table":          reflect.ValueOf((*display.Table)(nil)),
+		"Text":           reflect.ValueOf(display.Text),
+		"Update":         reflect.ValueOf(display.Update),
+		"_Diversion":     reflect.ValueOf((*_github_com_gonvex_gonvex_kernel_display_Diversion)(nil)),
+		"_Publisher":     reflect.ValueOf((*_github_com_gonvex_gonvex_kernel_display_Publisher)(nil)),
 	}
+}
+
+// _github_com_gonvex_gonvex_kernel_display_Diversion wraps a cell's value as display.Diversion.
+type _github_com_gonvex_gonvex_kernel_display_Diversion struct {
+	IValue any
+	WClear func(a0 bool)
+	WShow  func(a0 display.Bundle, a1 string, a2 bool) bool
+	WText  func(a0 string, a1 []byte)
+}
+
+func (W _github_com_gonvex_gonvex_kernel_display_Diversion) Clear(a0 bool) {
+	W.WClear(a0)
+}
+
+func (W _github_com_gonvex_gonvex_kernel_display_Diversion) Show(a0 display.Bundle, a1 string, a2 bool) bool {
+	return W.WShow(a0, a1, a2)
+}
+
+func (W _github_com_gonvex_gonvex_kernel_display_Diversion) Text(a0 string, a1 []byte) {
+	W.WText(a0, a1)
 }
 
 // _github_com_gonvex_gonvex_kernel_display_Publisher wraps a cell's value as display.Publisher.

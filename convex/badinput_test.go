@@ -1,0 +1,143 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Awkward data get a right answer, or a status that says why there is none:
+// the bounds enclose the optimum, the network has the objective claimed, and
+// with Optimal the gap is closed.
+func TestAwkwardData(t *testing.T) {
+	rng := rand.New(rand.NewPCG(41, 42))
+	dense := func(n, d int) *mat.Dense { return randomMatrix(rng, n, d) }
+	low := mat.NewDense(40, 6, nil)
+	low.Mul(dense(40, 2), dense(2, 6))
+	twice := dense(40, 3)
+	for i := 20; i < 40; i++ {
+		twice.SetRow(i, twice.RawRowView(i-20))
+	}
+	zeros := dense(40, 3)
+	for i := 0; i < 40; i += 3 {
+		zeros.SetRow(i, make([]float64, 3))
+	}
+	scaled := dense(40, 4)
+	for i := 0; i < 40; i++ {
+		for j, s := range []float64{1e-5, 1e-2, 1, 1e5} {
+			scaled.Set(i, j, s*scaled.At(i, j))
+		}
+	}
+	blank := dense(40, 3)
+	for i := 0; i < 40; i++ {
+		blank.Set(i, 1, 0)
+	}
+	one := mat.NewDense(40, 1, nil)
+	for i := range 40 {
+		one.Set(i, 0, 1)
+	}
+	same := mat.NewDense(40, 1, nil) // no variation at all
+	for i := range 40 {
+		same.Set(i, 0, 2)
+	}
+	for _, c := range []struct {
+		name string
+		X    *mat.Dense
+	}{
+		{"rank 2 of 6", low}, {"duplicate rows", twice}, {"zero rows", zeros}, {"fewer rows than columns", dense(8, 20)},
+		{"columns over ten orders", scaled}, {"a zero column", blank}, {"one column", dense(40, 1)}, {"all rows equal", same}, {"one row", dense(1, 5)},
+	} {
+		n, _ := c.X.Dims()
+		targets := dense(n, 1)
+		labels := mat.NewDense(n, 1, nil)
+		for i := range n {
+			labels.Set(i, 0, math.Copysign(1, targets.At(i, 0)))
+		}
+		for _, y := range []struct {
+			name string
+			Y    *mat.Dense
+			loss Loss
+		}{
+			{"squared", targets, Squared}, {"logistic", labels, Logistic}, {"one class", mat.DenseCopyOf(one.Slice(0, n, 0, 1)), Logistic},
+		} {
+			for _, a := range []Arch{ReLU{}, GatedReLU{}} {
+				for _, ratio := range []float64{0.1, 1e-3} {
+					t.Run(fmt.Sprintf("%s/%s/%s/%g", c.name, y.name, a.Name(), ratio), func(t *testing.T) {
+						p := Problem{X: c.X, Y: y.Y, Arch: a, Loss: y.loss}
+						s := &Settings{Samples: 30, MaxPatterns: 300, TimeLimit: 5 * time.Second}
+						top, err := BetaMax(context.Background(), p, s)
+						if err != nil {
+							t.Fatal(err)
+						}
+						p.Beta = ratio * top
+						sol, err := Solve(context.Background(), p, s)
+						if err != nil {
+							t.Fatal(err)
+						}
+						checkAwkward(t, p, sol)
+					})
+				}
+			}
+		}
+	}
+}
+
+// checkAwkward wants bounds in order, an honest status, and the network's own
+// objective.
+func checkAwkward(t *testing.T, p Problem, sol *Solution) {
+	t.Helper()
+	if !(sol.Lower <= sol.Primal*(1+1e-12)) || sol.Infeasibility > 1e-9 {
+		t.Errorf("%g ≥ %g, infeasible by %g", sol.Primal, sol.Lower, sol.Infeasibility)
+	}
+	if sol.Status == Optimal && !(sol.Gap <= 1e-6) {
+		t.Errorf("%v with gap %g", sol.Status, sol.Gap)
+	}
+	if sol.Status != Optimal && sol.Status != Almost {
+		t.Errorf("status %v: objective %g, gap %g", sol.Status, sol.Primal, sol.Gap)
+	}
+	v, err := Verify(p, sol.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(v.Objective-sol.Primal) > 1e-9*math.Abs(sol.Primal)+1e-300 {
+		t.Errorf("objective %g, of the network %g", sol.Primal, v.Objective)
+	}
+}
+
+// From far above the largest useful beta to 1e-8 of it, for both networks.
+func TestAllBeta(t *testing.T) {
+	rng := rand.New(rand.NewPCG(43, 44))
+	X, y := randomMatrix(rng, 60, 5), randomMatrix(rng, 60, 1)
+	for _, a := range []Arch{ReLU{}, GatedReLU{}} {
+		p := Problem{X: X, Y: y, Arch: a}
+		pat, err := SamplePatterns(X, 60, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Patterns = pat
+		top, err := BetaMax(context.Background(), p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := math.Inf(1)
+		for _, ratio := range []float64{1e8, 10, 1, 0.9, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8} {
+			p.Beta = ratio * top
+			sol, err := Solve(context.Background(), p, &Settings{TimeLimit: 10 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !(sol.Lower <= sol.Primal) || sol.Primal > last*(1+1e-5) || (sol.Network.Neurons() == 0) != (ratio >= 1) {
+				t.Errorf("%s at %g: %g ≥ %g after %g, %d neurons", a.Name(), ratio, sol.Primal, sol.Lower, last, sol.Network.Neurons())
+			}
+			if sol.Status != Optimal && sol.Status != Almost {
+				t.Errorf("%s at %g: status %v, gap %g", a.Name(), ratio, sol.Status, sol.Gap)
+			}
+			last = sol.Primal
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package convex
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/google/renameio/v2/maybe"
+)
+
+// solutionFile is what Solution.Save writes: the point and its dual, with all
+// that is needed to build the same program again from the problem file. The
+// claims are for comparison only: CertifyFile believes none of them.
+type solutionFile struct {
+	Format       string          `json:"format"`
+	Name         string          `json:"name,omitempty"`
+	Architecture string          `json:"architecture"`
+	Loss         string          `json:"loss"`
+	Beta         float64         `json:"beta"`
+	Variables    int             `json:"variables"`
+	Patterns     []string        `json:"patterns,omitempty"` // base64 of the bytes of a row, bit i%8 of byte i/8 is sample i; none when the problem file determines them
+	Samples      int             `json:"pattern_samples,omitempty"`
+	Blocks       []solutionBlock `json:"blocks"` // those that are not zero
+	Dual         []float64       `json:"dual,omitempty"`
+	Claimed      struct {
+		Objective float64  `json:"objective"`
+		Lower     *float64 `json:"lower_bound"`
+		Scope     string   `json:"scope"`
+		Solver    string   `json:"solver"`
+	} `json:"claimed"`
+}
+
+type solutionBlock struct {
+	Block int       `json:"block"`
+	X     []float64 `json:"x"`
+}
+
+const solutionFormat = "gonvex solution 1"
+
+// maxSolutionFile is the largest solution file that CertifyFile reads, in bytes.
+const maxSolutionFile = 1 << 30
+
+// Save writes the solution's point and dual to a JSON file that CertifyFile
+// checks against the problem, in another process if need be.
+func (s *Solution) Save(path string) error {
+	if s == nil || s.Program == nil || len(s.Certificate.X) != s.Program.Op.Cols {
+		return errors.New("convex: Save: the solution has no point: solve a problem first")
+	}
+	p := s.Program.Problem
+	if p.Arch == nil {
+		return errors.New("convex: Save: the program was put together by hand: there is no problem to certify the solution against")
+	}
+	f := solutionFile{
+		Format: solutionFormat, Name: p.Name, Architecture: p.Arch.Name(), Loss: p.Loss.orDefault().Name, Beta: p.Beta,
+		Variables: s.Program.Op.Cols, Dual: s.Certificate.Dual, Blocks: []solutionBlock{},
+	}
+	f.Claimed.Objective, f.Claimed.Scope, f.Claimed.Solver = s.Primal, s.Scope.String(), s.Solver
+	if !math.IsInf(s.Lower, 0) && !math.IsNaN(s.Lower) {
+		f.Claimed.Lower = &s.Lower
+	}
+	if pat := s.Program.Patterns; pat != nil && !pat.Complete {
+		f.Samples = pat.Samples()
+		for i := 0; i < pat.Len(); i++ {
+			f.Patterns = append(f.Patterns, packRow(pat.Row(i), pat.Samples()))
+		}
+	}
+	for b, blk := range s.Program.Blocks {
+		if z := blk.Of(s.Certificate.X); norm2(z) > 0 {
+			f.Blocks = append(f.Blocks, solutionBlock{b, z})
+		}
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("convex: Save: %w", err)
+	}
+	if err := maybe.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("convex: Save: %w", err)
+	}
+	return nil
+}
+
+func packRow(row []uint64, n int) string {
+	bytes := make([]byte, 8*len(row))
+	for i, w := range row {
+		binary.LittleEndian.PutUint64(bytes[8*i:], w)
+	}
+	return base64.StdEncoding.EncodeToString(bytes[:(n+7)/8])
+}
+
+// CertifyFile recomputes, from the problem alone, what the solution in a file
+// written by Save is worth: the program is lowered again, the point projected
+// on its cones and evaluated, the network decoded and its own objective taken,
+// and the dual point scaled until it is feasible. p.Beta is that of the file's
+// solution when it is 0, and must else agree with it. The Solution that comes
+// back has nothing of the file but its point and its dual; Claimed objective
+// and bound of the file are returned beside it (the bound is -Inf when there
+// was none).
+func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol *Solution, objective, lower float64, err error) {
+	start := time.Now()
+	ctx = background(ctx)
+	f, err := readSolution(path)
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("convex: %s: %w", path, err)
+	}
+	fail := func(format string, a ...any) (*Solution, float64, float64, error) {
+		return nil, 0, 0, fmt.Errorf("convex: %s: "+format, append([]any{path}, a...)...)
+	}
+	arch := p.Arch
+	if arch == nil {
+		arch = ReLU{}
+	}
+	if arch.Name() != f.Architecture || p.Loss.orDefault().Name != f.Loss {
+		return fail("is of a %s network with %s loss, the problem has %s and %s", f.Architecture, f.Loss, arch.Name(), p.Loss.orDefault().Name)
+	}
+	if p.Beta == 0 {
+		p.Beta = f.Beta
+	}
+	if p.Beta != f.Beta {
+		return fail("was solved with beta %g, the problem has %g", f.Beta, p.Beta)
+	}
+	if len(f.Patterns) > 0 {
+		rows := make([][]byte, len(f.Patterns))
+		for i, r := range f.Patterns {
+			if rows[i], err = base64.StdEncoding.DecodeString(r); err != nil {
+				return fail(`field "patterns", row %d: %w`, i, err)
+			}
+		}
+		given, err := NewPatternsBits(rows, f.Samples)
+		if err != nil {
+			return fail(`field "patterns": %w`, err)
+		}
+		if p.Patterns != nil {
+			// keep gates that came with the problem's own patterns
+			if own := p.Patterns.Distinct(); own.covers(given) && given.covers(own) && own.Len() == given.Len() {
+				given = own
+			}
+		}
+		p.Patterns = given
+	}
+	s = s.withDefaults()
+	s.record = &record{start: start}
+	prog, err := Lower(ctx, p, s)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if prog.Op.Cols != f.Variables {
+		return fail("has %d variables, the program of this problem has %d: it is of another problem", f.Variables, prog.Op.Cols)
+	}
+	pt := &Point{X: make([]float64, prog.Op.Cols), Status: Optimal, Solver: "certify"}
+	for i, b := range f.Blocks {
+		if b.Block < 0 || b.Block >= len(prog.Blocks) || len(b.X) != prog.Blocks[b.Block].Len() {
+			return fail(`field "blocks", entry %d: block %d with %d numbers does not fit the program, which has %d blocks`, i, b.Block, len(b.X), len(prog.Blocks))
+		}
+		copy(prog.Blocks[b.Block].Of(pt.X), b.X)
+	}
+	if len(f.Dual) > 0 {
+		if len(f.Dual) != prog.Op.Rows {
+			return fail(`field "dual" has %d numbers, the predictions have %d`, len(f.Dual), prog.Op.Rows)
+		}
+		pt.Dual = f.Dual
+	}
+	if sol, err = certified(ctx, prog, pt, s, start); err != nil {
+		return nil, 0, 0, err
+	}
+	lower = math.Inf(-1)
+	if f.Claimed.Lower != nil {
+		lower = *f.Claimed.Lower
+	}
+	return sol, f.Claimed.Objective, lower, nil
+}
+
+func readSolution(path string) (*solutionFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path is in front already
+		}
+		return nil, err
+	}
+	defer file.Close()
+	st, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() || st.Size() > maxSolutionFile {
+		return nil, errors.New("is not a solution file")
+	}
+	d := json.NewDecoder(io.LimitReader(file, maxSolutionFile))
+	d.DisallowUnknownFields()
+	var f solutionFile
+	if err := d.Decode(&f); err != nil {
+		return nil, fmt.Errorf("is not a solution file: %w", err)
+	}
+	if f.Format != solutionFormat {
+		return nil, fmt.Errorf("is not a solution file: its format is %q, want %q", f.Format, solutionFormat)
+	}
+	if !(f.Beta > 0) {
+		return nil, fmt.Errorf(`field "beta" is %g: want a positive number`, f.Beta)
+	}
+	return &f, nil
+}

@@ -1,0 +1,203 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sort"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Pricing is column generation over the blocks of a program: the interior-point
+// method solves it over a few blocks, all others are priced at the dual point,
+// and those whose dual constraint is violated join, until the gap over all
+// blocks is closed. It takes programs with more blocks than the interior-point
+// method has memory for and with parts that the working-set method does not
+// know: free blocks, such as an output bias or a linear skip connection, winner
+// cones, other norms than the Euclidean one.
+type Pricing struct{}
+
+func init() { RegisterSolver(Pricing{}, 25) }
+
+// Name is "pricing".
+func (Pricing) Name() string { return "pricing" }
+
+// Uses wants what the interior-point method wants, Polar of the penalty, and
+// several blocks.
+func (Pricing) Uses(prog *Program) error {
+	if prog.Penalty.Polar == nil {
+		return fmt.Errorf("needs Polar of penalty %q", prog.Penalty.Name)
+	}
+	free, least := 0, 0
+	for _, b := range prog.Blocks {
+		if b.Weight == 0 {
+			free += b.Len()
+		} else if least == 0 || b.Len() < least {
+			least = b.Len()
+		}
+	}
+	if len(prog.Blocks) < 3 || least == 0 {
+		return fmt.Errorf("needs several penalised blocks, the program has %d blocks", len(prog.Blocks))
+	}
+	if prog.Penalty.norm() == "squares" {
+		return fmt.Errorf("needs a penalty that is a norm, the program has %q", prog.Penalty.Name)
+	}
+	// As many blocks as an optimum can have, and as many candidates.
+	few := *prog
+	few.Blocks, few.Op.Cols = nil, 0
+	for _, b := range prog.Blocks {
+		if b.Weight == 0 || len(few.Blocks) < 4*prog.Op.Rows {
+			few.Blocks = append(few.Blocks, b)
+			few.Op.Cols += b.Len()
+		}
+	}
+	return Interior{}.Uses(&few)
+}
+
+// Solve runs until the certified gap over all blocks is below the tolerance.
+func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+	mon := NewMonitor(ctx, "pricing", s)
+	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
+	f := make([]float64, prog.Op.Rows)
+	look := func(x []float64) error {
+		prog.Op.Apply(f, x)
+		_, err := best.look(ctx, prog, x, f)
+		return err
+	}
+	in := make([]bool, len(prog.Blocks))
+	for i, b := range prog.Blocks {
+		in[i] = b.Weight == 0
+	}
+	start := s.StartPoint(prog)
+	if start == nil {
+		start = make([]float64, prog.Op.Cols)
+	} else {
+		prog.repair(start)
+		for i, b := range prog.Blocks {
+			in[i] = in[i] || norm2(b.Of(start)) > 0
+		}
+		if d := s.Warm.Certificate.Dual; len(d) == prog.Op.Rows {
+			if _, err := best.bound(ctx, prog, d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := look(start); err != nil {
+		return nil, err
+	}
+	v := append([]float64(nil), best.dual...)
+	iterations := 0
+	end := func(status Status) (*Point, error) {
+		mon.Report(best.progress(iterations, prog))
+		return &Point{X: best.x, Dual: best.dual, Status: status, Iter: iterations, Trace: mon.Trace(), Solver: "pricing"}, nil
+	}
+	idle := make([]int, len(prog.Blocks))
+	tol := 1e-3 // of the rounds; the last ones are exact
+	for round := 0; ; round++ {
+		gap := relativeGap(best.primal, best.lower)
+		if gap <= 0.9*s.Tol {
+			return end(Optimal)
+		}
+		if status, stop := mon.Stop(iterations, 100*conicLimit); stop {
+			return end(status)
+		}
+		added := prog.price(ctx, v, in, max(prog.Op.Rows, 50))
+		if added == 0 && round > 0 && tol <= 0.1*s.Tol {
+			return end(Numerical) // nothing to add, and the gap is what rounding leaves
+		}
+		if tol = math.Min(tol, 0.1*gap); added == 0 || !(tol > 0.1*s.Tol) {
+			tol = 0.1 * s.Tol
+		}
+		sub, of := prog.over(in)
+		pt, err := Interior{}.Solve(ctx, sub, &Settings{Tol: tol, Progress: func(Progress) {}})
+		if err != nil {
+			return nil, err
+		}
+		iterations += pt.Iter
+		x := make([]float64, prog.Op.Cols)
+		for k, i := range of {
+			z := sub.Blocks[k].Of(pt.X)
+			copy(prog.Blocks[i].Of(x), z)
+			if idle[i]++; norm2(z) > 0 {
+				idle[i] = 0
+			}
+			in[i] = idle[i] < 3 || prog.Blocks[i].Weight == 0
+		}
+		if err := look(x); err != nil {
+			return nil, err
+		}
+		if len(pt.Dual) == len(f) {
+			v = pt.Dual
+			if _, err := best.bound(ctx, prog, v); err != nil {
+				return nil, err
+			}
+		}
+		mon.Report(best.progress(iterations, prog))
+	}
+}
+
+// price adds to the blocks in those whose dual constraint v violates most, at
+// most a number of them, and returns how many.
+func (prog *Program) price(ctx context.Context, v []float64, in []bool, most int) int {
+	if len(v) != prog.Op.Rows {
+		return 0
+	}
+	g := make([]float64, prog.Op.Cols)
+	v, _ = prog.orthogonalToFree(v)
+	prog.Op.Adjoint(g, v)
+	polar := make([]float64, len(prog.Blocks))
+	var cones *coneWork
+	if prog.Cones != nil {
+		cones = prog.newConeWork()
+	}
+	var out []int
+	for i, b := range prog.Blocks {
+		z := b.Of(g)
+		if in[i] || norm2(z) == 0 {
+			continue
+		}
+		if polar[i] = prog.Penalty.Polar(z, b.Rows, b.Cols) / b.Weight; polar[i] > 1 {
+			out = append(out, i)
+		}
+	}
+	// The plain polar is an upper bound: cones are looked into from the top.
+	sort.SliceStable(out, func(a, b int) bool { return polar[out[a]] > polar[out[b]] })
+	added := 0
+	for _, i := range out {
+		if added == most || ctx.Err() != nil {
+			break
+		}
+		if cones != nil {
+			if p, _ := cones.of(i); p != nil && cones.polar(i, g, 1) <= 1 {
+				continue
+			}
+		}
+		in[i] = true
+		added++
+	}
+	return added
+}
+
+// over is the program over the blocks in, with their indices.
+func (prog *Program) over(in []bool) (sub *Program, of []int) {
+	part := *prog
+	sub = &part
+	sub.Blocks, sub.Decode, sub.AllPatterns = nil, nil, nil
+	for i, b := range prog.Blocks {
+		if in[i] {
+			of = append(of, i)
+			b.Offset = 0
+			if k := len(sub.Blocks); k > 0 {
+				b.Offset = sub.Blocks[k-1].Offset + sub.Blocks[k-1].Len()
+			}
+			sub.Blocks = append(sub.Blocks, b)
+		}
+	}
+	sub.Op = prog.Op.over(prog.Blocks, of)
+	if cones := prog.Cones; cones != nil {
+		block := cones.block()
+		sub.Cones = &Cones{Name: cones.Name, Block: func(k int) *mat.Dense { return block(of[k]) }}
+	}
+	return sub, of
+}

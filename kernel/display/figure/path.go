@@ -1,0 +1,56 @@
+package figure
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/plot"
+
+	"github.com/gonvex/gonvex/convex"
+)
+
+// mostOfPath is the largest number of curves in a path: the blocks whose norms
+// are the largest.
+const mostOfPath = 60
+
+// SparsityPath is a regularisation path: the norm of each block of the convex
+// program (a neuron, before its layers share it) against the weight decay, from
+// BetaMax down. Positive blocks are blue and those of negative output weight, if
+// the program has both, vermilion.
+func SparsityPath(title string, path *convex.Path) *plot.Plot {
+	p := New(title, "weight decay β", "norm of a neuron |u||a|")
+	LogX(p)
+	if path == nil || len(path.Solutions) == 0 {
+		complain(p, "SparsityPath: the path is empty")
+		return p
+	}
+	betas := path.Betas()
+	first := path.Solutions[0].Program
+	type block struct {
+		k     int
+		norms []float64
+		most  float64
+	}
+	var blocks []block
+	for b, blk := range first.Blocks {
+		norms := make([]float64, len(betas))
+		for i, sol := range path.Solutions {
+			norms[i] = floats.Norm(blk.Of(sol.Certificate.X), 2)
+		}
+		most := floats.Max(norms)
+		if most == 0 {
+			continue
+		}
+		k := 0
+		if m := first.Op.Masked; m != nil && m.Sign(b) < 0 {
+			k = 1
+		}
+		blocks = append(blocks, block{k, norms, most})
+	}
+	slices.SortFunc(blocks, func(a, b block) int { return int(math.Copysign(1, b.most-a.most)) })
+	for _, b := range blocks[:min(len(blocks), mostOfPath)] {
+		Curve(p, b.k, "", betas, b.norms)
+	}
+	return p
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gonvex/gonvex/convex"
+)
+
+func newCertify() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "certify PROBLEM.json SOLUTION.json",
+		Short: "Check a written solution against its problem",
+		Long: `Certify reads a problem file and a solution that "gonvex solve --save-solution" wrote, builds the
+convex program again and recomputes from scratch what the solution proves: the objective
+of its network, the lower bound of its dual point, and the gap between them. It believes
+nothing that the solution file claims.
+
+The exit code is 0 when the recomputed objective and bound are at least as good as the
+claimed ones, up to rounding, and 1 otherwise.`,
+		Example: `  gonvex solve problem.json --save-solution solution.json
+  gonvex certify problem.json solution.json`,
+		Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return certify(cmd.Context(), a[0], a[1], asJSON, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// certifyResult is what certify prints.
+type certifyResult struct {
+	Objective     *float64 `json:"objective"`
+	LowerBound    *float64 `json:"lower_bound"`
+	Gap           *float64 `json:"gap"`
+	Infeasibility *float64 `json:"infeasibility"`
+	Scope         string   `json:"scope"`
+	Neurons       int      `json:"neurons"`
+	Claimed       struct {
+		Objective  *float64 `json:"objective"`
+		LowerBound *float64 `json:"lower_bound"`
+	} `json:"claimed"`
+	Holds bool `json:"claims_hold"`
+}
+
+// slack is the relative rounding that a recomputed value may lose.
+const slack = 1e-9
+
+func certify(ctx context.Context, problemFile, solutionFile string, asJSON bool, stdout io.Writer) error {
+	problem, err := convex.ReadProblem(problemFile)
+	if err != nil {
+		return err
+	}
+	problem.Beta = 0 // that of the solution
+	s, objective, lower, err := convex.CertifyFile(ctx, problem, solutionFile, nil)
+	if err != nil {
+		return err
+	}
+	r := certifyResult{
+		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
+		Scope: s.Scope.String(), Neurons: s.Network.Neurons(),
+	}
+	r.Claimed.Objective, r.Claimed.LowerBound = finite(objective), finite(lower)
+	size := slack * math.Max(math.Abs(objective), math.Abs(s.Primal))
+	r.Holds = s.Primal <= objective+size && s.Lower >= lower-size
+	if asJSON {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		err = e.Encode(r)
+	} else {
+		err = r.writeText(stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if !r.Holds {
+		return exitCode(1)
+	}
+	return nil
+}
+
+func (r certifyResult) writeText(w io.Writer) error {
+	number := func(v *float64) string {
+		if v == nil {
+			return "none"
+		}
+		return fmt.Sprintf("%.12g", *v)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\trecomputed\tclaimed\n")
+	fmt.Fprintf(t, "objective\t%s\t%s\n", number(r.Objective), number(r.Claimed.Objective))
+	fmt.Fprintf(t, "lower bound\t%s\t%s\n", number(r.LowerBound), number(r.Claimed.LowerBound))
+	if r.Gap != nil {
+		fmt.Fprintf(t, "gap\t%.2e\t\n", *r.Gap)
+	}
+	fmt.Fprintf(t, "scope\t%s\t\n", r.Scope)
+	fmt.Fprintf(t, "neurons\t%d\t\n", r.Neurons)
+	verdict := "hold"
+	if !r.Holds {
+		verdict = "do not hold"
+	}
+	fmt.Fprintf(t, "the claims\t%s\t\n", verdict)
+	return t.Flush()
+}
