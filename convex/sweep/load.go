@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,24 +18,9 @@ import (
 	"github.com/gonvex/gonvex/convex/data"
 )
 
-// sample is samples to train or test on: X or Patches, and Y.
-type sample struct {
-	X       *mat.Dense
-	Patches []*mat.Dense
-	Y       *mat.Dense
-}
-
-func (s *sample) rows() int {
-	if s == nil {
-		return 0
-	}
-	n, _ := s.Y.Dims()
-	return n
-}
-
-// load reads the job's data: the problem to solve, and the samples to test on,
-// nil if there are none.
-func (j Job) load(dir string) (convex.Problem, *sample, error) {
+// load reads the job's data: the problem to solve, and the same with the samples
+// to test on, nil if there are none.
+func (j Job) load(dir string) (train convex.Problem, test *convex.Problem, err error) {
 	if j.Problem != "" {
 		return j.loadProblem(within(dir, j.Problem))
 	}
@@ -50,7 +34,7 @@ func (j Job) splitSeed() uint64 {
 	return j.Seed
 }
 
-func (j Job) loadProblem(path string) (convex.Problem, *sample, error) {
+func (j Job) loadProblem(path string) (convex.Problem, *convex.Problem, error) {
 	var none convex.Problem
 	if j.SHA256 != "" {
 		sum, err := hashProblem(path)
@@ -81,104 +65,56 @@ func (j Job) loadProblem(path string) (convex.Problem, *sample, error) {
 		p.Seed = j.Seed
 	}
 	p.OutputBias = p.OutputBias || j.OutputBias
-	if j.Test == 0 && j.Rows == 0 {
-		return p, nil, nil
-	}
-	if p.Patterns != nil {
-		return none, nil, fmt.Errorf("sweep: %s has patterns over all its samples: test and rows, which leave some out, are for problems without", path)
-	}
-	all := trained(p)
 	seed := j.SplitSeed
 	if seed == 0 {
 		seed = p.Seed
 	}
-	train, test, err := all.split(j.Test, j.Rows, seed)
-	if err != nil {
-		return none, nil, err
-	}
-	p = train.in(p)
-	return p, test, nil
+	return split(p, j.Test, j.Rows, seed)
 }
 
-// in is p with the samples as its data.
-func (s *sample) in(p convex.Problem) convex.Problem {
-	p.X, p.Patches, p.Y = nil, nil, s.Y
-	if s.X != nil {
-		p.X = s.X
+// split parts the samples at random, with the same share of every class where Y
+// has classes, and takes at most rows of the rest to train on.
+func split(p convex.Problem, fraction float64, rows int, seed uint64) (convex.Problem, *convex.Problem, error) {
+	n, _ := p.Y.Dims()
+	train := make([]int, n)
+	for i := range train {
+		train[i] = i
 	}
-	for _, P := range s.Patches {
-		p.Patches = append(p.Patches, P)
-	}
-	return p
-}
-
-// split parts the samples at random, keeping their order, with the same share
-// of every class where Y has classes, and takes at most rows to train on.
-func (s *sample) split(fraction float64, rows int, seed uint64) (train, test *sample, err error) {
-	n := s.rows()
-	groups := [][]int{nil}
-	if ids, k := s.classes(); k > 0 {
-		groups = make([][]int, k)
-		for i, id := range ids {
-			groups[id] = append(groups[id], i)
-		}
-	} else {
-		for i := range n {
-			groups[0] = append(groups[0], i)
-		}
-	}
-	rnd := rand.New(rand.NewPCG(seed, 0x73706c6974))
-	var in, out []int
-	for _, g := range groups {
-		rnd.Shuffle(len(g), func(a, b int) { g[a], g[b] = g[b], g[a] })
-		k := int(math.Round(fraction * float64(len(g))))
-		out, in = append(out, g[:k]...), append(in, g[k:]...)
-	}
-	if rows > 0 && rows < len(in) {
-		rnd.Shuffle(len(in), func(a, b int) { in[a], in[b] = in[b], in[a] })
-		in = in[:rows]
-	}
-	if len(in) == 0 || fraction > 0 && len(out) == 0 {
-		return nil, nil, fmt.Errorf("sweep: a test fraction of %g of %d samples leaves %d to train on and %d to test", fraction, n, len(in), len(out))
-	}
-	slices.Sort(in)
-	slices.Sort(out)
+	var test *convex.Problem
 	if fraction > 0 {
-		test = s.pick(out)
-	}
-	return s.pick(in), test, nil
-}
-
-func (s *sample) pick(rows []int) *sample {
-	of := func(M *mat.Dense) *mat.Dense {
-		if M == nil {
-			return nil
+		ids, _ := classes(p.Y)
+		in, out, err := data.SplitRows(n, ids, fraction, seed)
+		if err != nil {
+			return p, nil, err
 		}
-		_, d := M.Dims()
-		out := mat.NewDense(len(rows), d, nil)
-		for i, r := range rows {
-			out.SetRow(i, M.RawRowView(r))
+		held, err := p.Rows(out)
+		if err != nil {
+			return p, nil, err
 		}
-		return out
+		train, test = in, &held
 	}
-	t := &sample{X: of(s.X), Y: of(s.Y)}
-	for _, P := range s.Patches {
-		t.Patches = append(t.Patches, of(P))
+	if rows > 0 && rows < len(train) {
+		rand.New(rand.NewPCG(seed, 0x726f7773)).Shuffle(len(train), func(a, b int) { train[a], train[b] = train[b], train[a] })
+		train = train[:rows]
+		slices.Sort(train)
 	}
-	return t
+	if len(train) == n {
+		return p, test, nil
+	}
+	p, err := p.Rows(train)
+	return p, test, err
 }
 
 // classes returns the class of every sample and their number: by sign when Y
 // is one column of -1 and +1, by column when its rows have one 1 and zeros;
 // k is 0 for a regression.
-func (s *sample) classes() (ids []int, k int) {
-	n, c := s.Y.Dims()
+func classes(Y mat.Matrix) (ids []int, k int) {
+	n, c := Y.Dims()
 	ids = make([]int, n)
 	for i := range n {
-		row := s.Y.RawRowView(i)
 		ids[i] = -1
-		for o, v := range row {
-			switch {
+		for o := range c {
+			switch v := Y.At(i, o); {
 			case c == 1 && (v == 1 || v == -1):
 				ids[i] = int(v+1) / 2
 			case c > 1 && v == 1 && ids[i] < 0:
@@ -195,11 +131,11 @@ func (s *sample) classes() (ids []int, k int) {
 	return ids, max(c, 2)
 }
 
-// score is how well predictions fit: the share of samples whose class they
-// name, or the coefficient of determination R² of a regression.
-func (s *sample) score(predictions *mat.Dense) (accuracy, r2 *float64) {
-	n, c := s.Y.Dims()
-	if ids, k := s.classes(); k > 0 {
+// score is how well predictions fit targets: the share of samples whose class
+// they name, or the coefficient of determination R² of a regression.
+func score(Y mat.Matrix, predictions *mat.Dense) (accuracy, r2 *float64) {
+	n, c := Y.Dims()
+	if ids, k := classes(Y); k > 0 {
 		right := 0
 		for i := range n {
 			row, class := predictions.RawRowView(i), -1 // 0 names no class
@@ -227,10 +163,10 @@ func (s *sample) score(predictions *mat.Dense) (accuracy, r2 *float64) {
 	for o := range c {
 		mean := 0.0
 		for i := range n {
-			mean += s.Y.At(i, o) / float64(n)
+			mean += Y.At(i, o) / float64(n)
 		}
 		for i := range n {
-			e, t := s.Y.At(i, o)-predictions.At(i, o), s.Y.At(i, o)-mean
+			e, t := Y.At(i, o)-predictions.At(i, o), Y.At(i, o)-mean
 			rest += e * e
 			total += t * t
 		}
@@ -242,80 +178,69 @@ func (s *sample) score(predictions *mat.Dense) (accuracy, r2 *float64) {
 	return nil, &v
 }
 
-// predict is the network's predictions for the samples.
-func (s *sample) predict(net *convex.Network) (*mat.Dense, error) {
-	if s.X != nil {
-		return net.Predict(s.X)
+// predict is the network's predictions for the samples of p.
+func predict(net *convex.Network, p convex.Problem) (*mat.Dense, error) {
+	if len(p.Patches) > 0 {
+		return net.PredictPatches(p.Patches)
 	}
-	var patches []mat.Matrix
-	for _, P := range s.Patches {
-		patches = append(patches, P)
-	}
-	return net.PredictPatches(patches)
+	return net.Predict(p.X)
 }
 
-func (j Job) loadSet(dir string) (convex.Problem, *sample, error) {
+func (j Job) loadSet(dir string) (convex.Problem, *convex.Problem, error) {
 	p := j.problem()
 	set, err := j.openSet(dataFile(dir, j.Data), j.SHA256)
 	if err != nil {
 		return p, nil, err
 	}
-	var testSet *data.Set
-	switch {
-	case j.TestData != "":
-		if testSet, err = j.openSet(dataFile(dir, j.TestData), j.TestSHA256); err != nil {
+	if err := fill(&p, set); err != nil {
+		return p, nil, err
+	}
+	p, test, err := split(p, j.Test, j.Rows, j.splitSeed())
+	if err != nil {
+		return p, nil, err
+	}
+	if j.TestData != "" {
+		testSet, err := j.openSet(dataFile(dir, j.TestData), j.TestSHA256)
+		if err != nil {
 			return p, nil, err
 		}
 		if set.Features() != testSet.Features() || len(set.ClassNames) != len(testSet.ClassNames) {
 			return p, nil, fmt.Errorf("sweep: %s has %d features and %d classes, %s %d and %d: they must be parts of one set", j.Data, set.Features(), len(set.ClassNames), j.TestData, testSet.Features(), len(testSet.ClassNames))
 		}
-	case j.Test > 0:
-		if set, testSet, err = set.Split(j.Test, j.splitSeed()); err != nil {
-			return p, nil, err
-		}
-	}
-	if j.Rows > 0 && j.Rows < set.Len() {
-		if set, err = set.Shuffle(j.splitSeed()); err != nil {
-			return p, nil, err
-		}
-		if set, err = set.Take(j.Rows); err != nil {
+		test = &convex.Problem{Arch: p.Arch, Patching: p.Patching}
+		if err := fill(test, testSet); err != nil {
 			return p, nil, err
 		}
 	}
 	var z data.Standardizer
 	if j.Standardize {
-		if z, err = data.FitStandardizer(set.X); err != nil {
+		if z, err = data.FitStandardizer(p.X); err != nil {
 			return p, nil, err
 		}
 	}
-	finish := func(s *data.Set) (*sample, error) {
-		t := &sample{X: s.X}
+	for _, q := range []*convex.Problem{&p, test} {
+		if q == nil {
+			continue
+		}
 		if j.Standardize {
-			if t.X, err = z.Apply(s.X); err != nil {
-				return nil, err
+			if q.X, err = z.Apply(q.X); err != nil {
+				return p, nil, err
 			}
 		}
 		if j.Bias {
-			t.X = data.WithBias(t.X)
-		}
-		if len(s.ClassNames) > 2 {
-			t.Y, err = s.OneHot()
-			return t, err
-		}
-		t.Y = mat.DenseCopyOf(s.Y)
-		return t, nil
-	}
-	train, err := finish(set)
-	if err != nil {
-		return p, nil, err
-	}
-	var test *sample
-	if testSet != nil {
-		if test, err = finish(testSet); err != nil {
-			return p, nil, err
+			q.X = data.WithBias(q.X)
 		}
 	}
-	return train.in(p), test, nil
+	return p, test, nil
+}
+
+// fill gives p the samples of a set; three or more classes become columns.
+func fill(p *convex.Problem, s *data.Set) (err error) {
+	p.X, p.Y = s.X, s.Y
+	if len(s.ClassNames) > 2 {
+		p.Y, err = s.OneHot()
+	}
+	return err
 }
 
 // openSet reads a data set, checks its hash, and makes two classes of it when
@@ -335,7 +260,7 @@ func (j Job) openSet(name, sum string) (*data.Set, error) {
 	case j.Classes != nil:
 		return set.Classes(j.Classes[0], j.Classes[1])
 	case len(set.ClassNames) == 2:
-		if y, k := (&sample{Y: mat.DenseCopyOf(set.Y)}).classes(); k == 2 && y != nil {
+		if y, k := classes(set.Y); k == 2 && y != nil {
 			return set, nil // labelled -1 and +1 already
 		}
 		return set.Classes(0, 1)
@@ -413,16 +338,4 @@ func hashFile(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// trained is the samples of a problem.
-func trained(p convex.Problem) *sample {
-	s := &sample{Y: mat.DenseCopyOf(p.Y)}
-	if p.X != nil {
-		s.X = mat.DenseCopyOf(p.X)
-	}
-	for _, P := range p.Patches {
-		s.Patches = append(s.Patches, mat.DenseCopyOf(P))
-	}
-	return s
 }

@@ -377,7 +377,7 @@ func TestLoad(t *testing.T) {
 	if _, c := p.Y.Dims(); c != 3 {
 		t.Errorf("wine has %d columns", c)
 	}
-	acc, r2 := test.score(test.Y)
+	acc, r2 := score(test.Y, mat.DenseCopyOf(test.Y))
 	if r2 != nil || acc == nil || *acc != 1 {
 		t.Errorf("the labels themselves score %v, %v", acc, r2)
 	}
@@ -386,11 +386,11 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if acc, r2 = test.score(test.Y); acc != nil || *r2 != 1 {
+	if acc, r2 = score(test.Y, mat.DenseCopyOf(test.Y)); acc != nil || *r2 != 1 {
 		t.Errorf("the targets themselves score %v, %v", acc, r2)
 	}
-	if n, _ := p.Y.Dims(); n+test.rows() != 442 {
-		t.Errorf("%d + %d samples", n, test.rows())
+	if n, _ := p.Y.Dims(); n+rowsOf(test) != 442 {
+		t.Errorf("%d + %d samples", n, rowsOf(test))
 	}
 	// Standardising takes nothing from the test samples.
 	p, _, _ = Job{Data: "diabetes", Beta: 1, Test: 0.2, Standardize: true}.load("")
@@ -404,6 +404,11 @@ func TestLoad(t *testing.T) {
 			t.Errorf("column %d of the training samples has sum %g", col, sum)
 		}
 	}
+}
+
+func rowsOf(p *convex.Problem) int {
+	n, _ := p.Y.Dims()
+	return n
 }
 
 // A problem file's split and patches.
@@ -420,8 +425,8 @@ func TestLoadProblemFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, _ := p.Y.Dims(); r != n/4 || test.rows() != n/2 || len(p.Patches) != 2 || p.Beta != 0.25 || p.Loss.Name != "hinge" || p.Arch.Name() != "cnn" {
-		t.Errorf("%d rows to train on, %d to test, %v", r, test.rows(), p.Arch)
+	if r, _ := p.Y.Dims(); r != n/4 || rowsOf(test) != n/2 || len(p.Patches) != 2 || p.Beta != 0.25 || p.Loss.Name != "hinge" || p.Arch.Name() != "cnn" {
+		t.Errorf("%d rows to train on, %d to test, %v", r, rowsOf(test), p.Arch)
 	}
 	spec := filepath.Join(dir, "spec.jsonl")
 	if err := Write(spec, []Job{{Problem: "p.json", Test: 0.5, Beta: 1}}); err != nil {

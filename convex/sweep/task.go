@@ -204,21 +204,20 @@ func (t *task) run(ctx context.Context, lower lowering) {
 }
 
 // score fills in how well the network does on the training and test samples.
-func (t *task) score(r *Result, p convex.Problem, test *sample, net *convex.Network) error {
-	train := trained(p)
-	f, err := train.predict(net)
+func (t *task) score(r *Result, train convex.Problem, test *convex.Problem, net *convex.Network) error {
+	f, err := predict(net, train)
 	if err != nil {
 		return fmt.Errorf("predictions for the training samples: %w", err)
 	}
-	r.TrainAccuracy, r.TrainR2 = train.score(f)
+	r.TrainAccuracy, r.TrainR2 = score(train.Y, f)
 	if test == nil {
 		return nil
 	}
-	r.TestRows = test.rows()
-	if f, err = test.predict(net); err != nil {
+	r.TestRows, _ = test.Y.Dims()
+	if f, err = predict(net, *test); err != nil {
 		return fmt.Errorf("predictions for the test samples: %w", err)
 	}
-	r.TestAccuracy, r.TestR2 = test.score(f)
+	r.TestAccuracy, r.TestR2 = score(test.Y, f)
 	return nil
 }
 
