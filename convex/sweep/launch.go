@@ -183,9 +183,13 @@ func (p Plan) command() ([]string, error) {
 	return []string{binary}, nil
 }
 
-// interrupted is the error of a launch whose context ended.
-func (p Plan) interrupted(ctx context.Context, missing, total int, took string) error {
-	return fmt.Errorf("sweep: %w: %s; %d of %d results are in %s: run it again to go on", context.Cause(ctx), took, total-missing, total, p.Out)
+// interrupted reports the end of a launch whose context ended, where r has got
+// to, and returns the error that says so. An interrupted cell shows no error of
+// its own: the last report is all that its user sees.
+func (p Plan) interrupted(ctx context.Context, r Progress, took string) error {
+	r.Running, r.Waiting, r.Text = 0, 0, took
+	p.report(r)
+	return fmt.Errorf("sweep: %w: %s; %d of %d results are in %s: run it again to go on", context.Cause(ctx), took, r.Done, r.Total, p.Out)
 }
 
 // ranges spells sorted numbers as 0-3,7.

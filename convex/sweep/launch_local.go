@@ -91,8 +91,7 @@ feed:
 	close(queue)
 	wg.Wait()
 	if ctx.Err() != nil {
-		left, _ := p.look(missing)
-		return p.interrupted(ctx, len(left), total, "the processes were ended")
+		return p.interrupted(ctx, r, "the processes were ended")
 	}
 	return nil
 }

@@ -196,11 +196,9 @@ func (w *slurmWatch) follow(ctx context.Context, id string, jobs []int) error {
 		} else {
 			misses = 0
 		}
-		left, failed := w.plan.look(jobs)
-		w.plan.report(Progress{
-			Launcher: w.Name(), Total: w.total, Done: w.total - len(left), Failed: len(failed),
-			Running: running, Waiting: waiting, Text: "array " + id, Elapsed: time.Since(w.start),
-		})
+		r := w.progress(jobs)
+		r.Running, r.Waiting, r.Text = running, waiting, "array "+id
+		w.plan.report(r)
 		if err == nil && running+waiting == 0 {
 			w.account(ctx, id)
 			return nil
@@ -218,10 +216,15 @@ func (w *slurmWatch) cancel(ctx context.Context, id string, jobs []int) error {
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
 	if _, err := slurm(last, "", "scancel", id); err != nil {
-		return errors.Join(w.plan.interrupted(ctx, len(jobs), w.total, "array "+id+" could not be cancelled"), err)
+		return errors.Join(w.plan.interrupted(ctx, w.progress(jobs), "array "+id+" could not be cancelled"), err)
 	}
-	left, _ := w.plan.look(jobs)
-	return w.plan.interrupted(ctx, len(left), w.total, "array "+id+" was cancelled")
+	return w.plan.interrupted(ctx, w.progress(jobs), "array "+id+" was cancelled")
+}
+
+// progress is how far the results are.
+func (w *slurmWatch) progress(jobs []int) Progress {
+	left, failed := w.plan.look(jobs)
+	return Progress{Launcher: w.Name(), Total: w.total, Done: w.total - len(left), Failed: len(failed), Elapsed: time.Since(w.start)}
 }
 
 // look asks squeue for the states of the tasks.
