@@ -11,6 +11,7 @@ func commands() []*cobra.Command {
 		newExec(),
 		newExport(),
 		newSolve(),
+		newSweep(),
 		newTable(),
 		newCertify(),
 		newDoctor(),
