@@ -26,7 +26,8 @@ import (
 // (K counted twice for blocks of both signs). Other programs use a dense factor
 // when they are small, and conjugate gradients when not.
 type ADMM struct {
-	Rho float64 // first penalty parameter; 0 means 1. It adapts to the residuals.
+	Rho   float64 // first penalty parameter; 0 means 1. It adapts to the residuals.
+	Fixed bool    // keeps Rho as it is
 }
 
 func init() { RegisterSolver(ADMM{}, 30) }
@@ -155,7 +156,7 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 		}
 		// Balance the residuals |Mu-w| and rho|w-w_old|, ever more rarely so
 		// that convergence is not disturbed for ever.
-		if period := 10 << min(it/200, 20); it%period == period-1 && primal > 0 && dual > 0 {
+		if period := 10 << min(it/200, 20); it%period == period-1 && primal > 0 && dual > 0 && !a.Fixed {
 			ratio := math.Sqrt(primal / dual)
 			if ratio > 5 || ratio < 0.2 {
 				f := math.Min(math.Max(math.Sqrt(ratio), 0.2), 5)

@@ -11,8 +11,19 @@ import (
 // with backtracking and the adaptive restart of O'Donoghue & Candès (2015): the
 // simple first-order reference for programs without cones, including those put
 // together by hand. An iteration is one Apply and one Adjoint; the line search
-// needs only another Apply.
-type FISTA struct{}
+// needs only another Apply. The zero value is the method to use; its fields take
+// it apart, to see what each part is worth (as in Mishkin, Sahiner & Pilanci 2022).
+type FISTA struct {
+	// Momentum is "restart" (the default), "always", which is Beck & Teboulle's
+	// method, or "none", which is the proximal gradient method.
+	Momentum string
+	// Step is a fixed step size in place of the line search; 0: none.
+	Step float64
+	// A step that was accepted is lengthened by the factor Grow, 1 or more, for
+	// the next iteration, where the quadratic bound that accepted it was loose by
+	// the factor Room or more. 0 means 1.03 and 1.25. Grow 1 keeps the step.
+	Grow, Room float64
+}
 
 func init() { RegisterSolver(FISTA{}, 20) }
 
@@ -22,8 +33,16 @@ func (FISTA) Name() string { return "fista" }
 // Uses wants Grad of the loss and Prox of the penalty, and cones only where
 // their projection composes with the prox: activation cones with a group l2
 // penalty.
-func (FISTA) Uses(prog *Program) error {
+func (f FISTA) Uses(prog *Program) error {
 	switch {
+	case f.Momentum != "" && f.Momentum != "restart" && f.Momentum != "always" && f.Momentum != "none":
+		return fmt.Errorf("FISTA.Momentum is %q: want restart, always or none", f.Momentum)
+	case !(f.Step >= 0) || math.IsInf(f.Step, 1):
+		return fmt.Errorf("FISTA.Step is %g: want a positive number, or 0 for a line search", f.Step)
+	case f.Grow != 0 && !(f.Grow >= 1) || math.IsInf(f.Grow, 1):
+		return fmt.Errorf("FISTA.Grow is %g: want a factor of 1 or more, or 0 for 1.03", f.Grow)
+	case !(f.Room >= 0):
+		return fmt.Errorf("FISTA.Room is %g: want a factor of 1 or more, or 0 for 1.25", f.Room)
 	case prog.Loss.Grad == nil:
 		return fmt.Errorf("needs Grad of loss %q", prog.Loss.Name)
 	case prog.Penalty.Prox == nil:
@@ -42,7 +61,13 @@ const (
 )
 
 // Solve runs until the gap is below the tolerance.
-func (FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+func (f FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
+	if f.Grow == 0 {
+		f.Grow = 1.03
+	}
+	if f.Room == 0 {
+		f.Room = 1.25
+	}
 	mon := NewMonitor(ctx, "fista", s)
 	nx, nf := prog.Op.Cols, prog.Op.Rows
 	x := s.StartPoint(prog)
@@ -59,6 +84,9 @@ func (FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, err
 	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
 	status := Unknown
 	L := prog.firstLipschitz()
+	if f.Step > 0 {
+		L = 1 / f.Step
+	}
 	theta, quiet := 1.0, 0
 	it := 0
 	for ; ; it++ {
@@ -78,6 +106,10 @@ func (FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, err
 				return nil, err
 			}
 			prog.Op.Apply(fn, next)
+			if f.Step > 0 {
+				ok = true
+				break
+			}
 			quad, lin := 0.0, 0.0
 			for i, v := range next {
 				d := v - y[i]
@@ -88,8 +120,8 @@ func (FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, err
 			excess := prog.Loss.Value(fn) - valY - lin
 			if excess <= L/2*quad+1e-14*(math.Abs(valY)+1e-300) {
 				ok = true
-				if excess < 0.4*L*quad {
-					L *= 0.97 // there was room: try a longer step next time
+				if excess*f.Room <= L/2*quad {
+					L /= f.Grow // there was room: try a longer step next time
 				}
 				break
 			}
@@ -102,11 +134,15 @@ func (FISTA) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, err
 			status = Numerical
 			break
 		}
+		if v := prog.Loss.Value(fn); v-v != 0 { // a fixed step that is too long
+			status = Numerical
+			break
+		}
 		turn := 0.0
 		for i, v := range next {
 			turn += (y[i] - v) * (v - x[i])
 		}
-		if turn > 0 {
+		if turn > 0 && f.Momentum != "always" || f.Momentum == "none" {
 			theta = 1
 		}
 		t := (1 + math.Sqrt(1+4*theta*theta)) / 2

@@ -80,8 +80,6 @@ func newConv(ctx context.Context, p convex.Problem) (c *conv, X *mat.Dense, err 
 	return c, X, nil
 }
 
-// widths are the numbers of weights of a neuron in the hidden, the output and
-// the middle layer.
 func (c *conv) widths() (hidden, output, middle int) {
 	hidden, output = c.h, 1
 	switch c.kind {
@@ -95,7 +93,12 @@ func (c *conv) widths() (hidden, output, middle int) {
 	return hidden, output, middle
 }
 
-// grow makes the buffers for so many rows and neurons.
+func (c *conv) fans() (hidden, middle int) { return c.h, c.K }
+
+func (c *conv) parts(net *convex.Network) (hidden, middle *mat.Dense) {
+	return net.Hidden, net.Extra["w1"]
+}
+
 func (c *conv) grow(rows, m int) {
 	hidden, _, middle := c.widths()
 	c.z, c.dz = make([]float64, rows*c.K*m), make([]float64, rows*c.K*m)
@@ -140,7 +143,6 @@ func (c *conv) products(x, filters blas64.General, z []float64, multiply func(x,
 	}
 }
 
-// forward sets f to the predictions for x.
 func (c *conv) forward(m *model, x, f blas64.General) {
 	k := m.neurons
 	z := c.z[:x.Rows*c.K*k]
@@ -206,8 +208,6 @@ func (c *conv) winner(z []float64, j, k int) int {
 	return at
 }
 
-// backward adds weight times the gradient to the model's, from the gradient r
-// by the predictions and what forward left.
 func (c *conv) backward(m *model, x blas64.General, r []float64, weight float64) {
 	k := m.neurons
 	z, dz := c.z[:x.Rows*c.K*k], c.dz[:x.Rows*c.K*k]
@@ -277,7 +277,6 @@ func (c *conv) backward(m *model, x blas64.General, r []float64, weight float64)
 	}
 }
 
-// network is the one of the model's weights.
 func (c *conv) network(m *model) *convex.Network {
 	net := *c.plain
 	k, hidden := m.neurons, m.hidden

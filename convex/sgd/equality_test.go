@@ -14,6 +14,7 @@ func TestBestOfManyStarts(t *testing.T) {
 	for _, name := range []string{
 		"cnn_flatten_b", "cnn_flatten_c", "relu_vector_a", "relu_vector_b", "relu_per_output_b",
 		"three_layer_untied_b", "three_layer_tied_a", "three_layer_tied_b", "three_layer_tied_e",
+		"circular_l3_a", "circular_l4_a",
 	} {
 		p, err := convex.ReadProblem("../testdata/problems/" + name + ".json")
 		if err != nil {

@@ -47,11 +47,31 @@ type model struct {
 	gradHidden blas64.General
 	gradOutput blas64.General
 
-	conv       *conv          // convolutional networks, else nil
-	middle     blas64.General // weights between two ReLU layers, m×K
+	layout     layout         // of networks that are not two plain layers, else nil
+	middle     blas64.General // weights between the hidden and the output layer, if there are any
 	gradMiddle blas64.General
 	decayed    int  // the first weight with decay: filters of three-layer networks have none
 	perOutput  bool // decay of the output weights is by their sum
+}
+
+// layout is what a network that is not two plain layers adds to a model.
+type layout interface {
+	// widths are the numbers of weights of a neuron in the hidden, the output
+	// and the middle layer. When there is a middle layer the hidden one is of
+	// filters, taken at a fixed length and without decay.
+	widths() (hidden, output, middle int)
+	// fans are the numbers of inputs of a hidden and a middle weight's unit.
+	fans() (hidden, middle int)
+	// parts are the hidden and middle weights in a network of this layout.
+	parts(*convex.Network) (hidden, middle *mat.Dense)
+	// grow makes the buffers for so many rows and neurons.
+	grow(rows, m int)
+	// forward sets f to the predictions for x; backward adds weight times the
+	// gradient to the model's, from the gradient r by those predictions.
+	forward(m *model, x, f blas64.General)
+	backward(m *model, x blas64.General, r []float64, weight float64)
+	// network is the one of the model's weights.
+	network(m *model) *convex.Network
 }
 
 func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, error) {
@@ -105,7 +125,14 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		width()
 	case convex.CNN, convex.ThreeLayerReLUCNN, convex.ParallelReLU:
 		m.arch = arch.Name()
-		m.conv = cv
+		m.layout = cv
+		width()
+	case convex.CircularReLUCNN:
+		if _, err := convex.Lower(ctx, p, &convex.Settings{MaxPatterns: 1, Samples: 1}); err != nil {
+			return nil, fmt.Errorf("sgd: %w", err) // which says what is wrong with the architecture
+		}
+		m.arch = arch.Name()
+		m.layout = newCircular(arch, d)
 		width()
 	case convex.GatedReLU:
 		m.arch = arch.Name()
@@ -119,7 +146,7 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN, ThreeLayerReLUCNN or ParallelReLU", arch.Name())
+		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN, ThreeLayerReLUCNN, ParallelReLU or CircularReLUCNN, or the method lbfgs, which takes all", arch.Name())
 	}
 
 	k := m.neurons
@@ -137,8 +164,8 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		m.square = make([]float64, len(m.theta))
 	}
 	rows := min(block, n)
-	if m.conv != nil {
-		m.conv.grow(rows, k)
+	if m.layout != nil {
+		m.layout.grow(rows, k)
 	} else {
 		m.h, m.a = make([]float64, rows*k), make([]float64, rows*k)
 	}
@@ -182,8 +209,8 @@ func archName(p convex.Problem) string {
 // widths are the numbers of weights of a neuron in the hidden, the output and
 // the middle layer.
 func (m *model) widths() (hidden, output, middle int) {
-	if m.conv != nil {
-		return m.conv.widths()
+	if m.layout != nil {
+		return m.layout.widths()
 	}
 	return m.d, m.c, 0
 }
@@ -241,9 +268,10 @@ func (m *model) setGates(ctx context.Context, p convex.Problem, X *mat.Dense) er
 func (m *model) initialise() error {
 	if start := m.opts.Start; start != nil {
 		k := start.Neurons()
-		inputs := m.d
-		if m.conv != nil {
-			inputs = m.conv.h
+		inputs, hidden, middle := m.d, start.Hidden, (*mat.Dense)(nil)
+		if m.layout != nil {
+			inputs, _ = m.layout.fans()
+			hidden, middle = m.layout.parts(start)
 		}
 		if k != m.neurons || start.Inputs != inputs || start.Outputs != m.c {
 			return fmt.Errorf("sgd: Options.Start has %d neurons, %d inputs and %d outputs: this problem wants %d, %d and %d", k, start.Inputs, start.Outputs, m.neurons, inputs, m.c)
@@ -255,7 +283,7 @@ func (m *model) initialise() error {
 			what string
 			to   blas64.General
 			from *mat.Dense
-		}{{"Hidden", m.hidden, start.Hidden}, {"Output", m.output, start.Output}, {`Extra["w1"]`, m.middle, start.Extra["w1"]}} {
+		}{{"Hidden", m.hidden, hidden}, {"Output", m.output, start.Output}, {"Extra", m.middle, middle}} {
 			if l.to.Cols == 0 {
 				continue
 			}
@@ -277,9 +305,10 @@ func (m *model) initialise() error {
 		}
 	}
 	fan := m.d
-	if m.conv != nil {
-		fan = m.conv.h
-		draw(m.middle.Data, m.conv.K, 1)
+	if m.layout != nil {
+		var middle int
+		fan, middle = m.layout.fans()
+		draw(m.middle.Data, middle, 1)
 	}
 	draw(m.hidden.Data, fan, math.Sqrt2)
 	draw(m.output.Data, m.neurons, 1)
@@ -319,9 +348,9 @@ func (m *model) gather(from, to int) (x blas64.General, y []float64) {
 // forward computes the hidden layer and the predictions of the samples in
 // places from to to into m.h, m.a and m.f.
 func (m *model) forward(x blas64.General, from int) (a, f blas64.General) {
-	if m.conv != nil {
+	if m.layout != nil {
 		f = blas64.General{Rows: x.Rows, Cols: 1, Stride: 1, Data: m.f[:x.Rows]}
-		m.conv.forward(m, x, f)
+		m.layout.forward(m, x, f)
 		return a, f
 	}
 	k := m.neurons
@@ -371,8 +400,8 @@ func (m *model) gradient(ctx context.Context, from, to int) error {
 		} else {
 			fn.Subgrad(r.Data, f.Data)
 		}
-		if m.conv != nil {
-			m.conv.backward(m, x, r.Data, weight)
+		if m.layout != nil {
+			m.layout.backward(m, x, r.Data, weight)
 			continue
 		}
 		blas64.Gemm(blas.Trans, blas.NoTrans, weight, a, r, 1, m.gradOutput)

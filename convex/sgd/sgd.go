@@ -255,7 +255,8 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs), GatedReLU, CNN, ThreeLayerReLUCNN or ParallelReLU,
+// architecture ReLU (any number of outputs), GatedReLU, CNN, ThreeLayerReLUCNN,
+// ParallelReLU or CircularReLUCNN (the method lbfgs takes every other one too),
 // with the decay of each; a gated network's gates are p.Patterns, or if nil those
 // that convex.Lower chooses.
 //
@@ -370,8 +371,8 @@ func (m *model) network(theta []float64) *convex.Network {
 	of := *m
 	theta = append([]float64(nil), theta...)
 	of.hidden, of.output, of.middle = m.layers(theta)
-	if m.conv != nil {
-		return m.conv.network(&of)
+	if m.layout != nil {
+		return m.layout.network(&of)
 	}
 	net := &convex.Network{
 		Arch:        m.arch,

@@ -56,6 +56,8 @@ func problems(t testing.TB) map[string]convex.Problem {
 		"cnn flatten":              {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CNN{Pool: "flatten"}},
 		"three layers untied":      {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{}},
 		"three layers tied":        {Patches: patches, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.ThreeLayerReLUCNN{Filters: "tied"}},
+		"circular":                 {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CircularReLUCNN{}},
+		"circular four layers":     {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.CircularReLUCNN{Layers: 4}},
 		"gated enumerated":         {X: X, Y: random(rnd, 13, 1), Beta: 0.3, Arch: convex.GatedReLU{}},
 	}
 }

@@ -100,19 +100,9 @@ func Regions(title string, predict func(mat.Matrix) (*mat.Dense, error), X, y ma
 		rim.GlyphStyle.Color, rim.GlyphStyle.Radius = color.White, vg.Points(3.4)
 		Dots(p, k, fmt.Sprintf("y = %+g", sign), xs, ys)
 	}
-	p.Add(backdrop{})
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = box[0], box[1], box[2], box[3]
+	p.Y.Max += 0.2 * (box[3] - box[2]) // room for the legend, which would cover samples
 	return p, nil
-}
-
-// backdrop is a pale ground for the legend of a plot full of colour.
-type backdrop struct{}
-
-func (backdrop) Plot(c draw.Canvas, p *plot.Plot) {
-	r := p.Legend.Rectangle(c)
-	w, h := r.Size().X+p.Legend.ThumbnailWidth+vg.Points(6), r.Size().Y+vg.Points(8)
-	at := vg.Point{X: c.Max.X - w, Y: c.Max.Y - h}
-	c.FillPolygon(color.NRGBA{R: 255, G: 255, B: 255, A: 210}, []vg.Point{at, {X: at.X, Y: c.Max.Y}, c.Max, {X: c.Max.X, Y: at.Y}})
 }
 
 // pale is a colour between blue (-1), white (0) and vermilion (+1).
@@ -250,7 +240,7 @@ func Images(title string, X mat.Matrix, shape []int) (*plot.Plot, error) {
 }
 
 // besideScale is the part of a picture's width that its scale takes.
-const besideScale = 0.14
+const besideScale = 0.24
 
 // zoom is how many pixels to give each of n so that they are about want: a
 // canvas smooths a picture it has to enlarge.
@@ -298,7 +288,7 @@ func scaleBar(p *plot.Plot, size float64, negative bool) {
 		if v < 0 && !negative {
 			continue
 		}
-		p.Legend.Add(number(v*size), swatch{shade(v)})
+		p.Legend.Add(fmt.Sprintf("%.2g", v*size), swatch{shade(v)})
 	}
 }
 
