@@ -119,7 +119,6 @@ func (x *exporter) body(e *exported) []part {
 			case last && shown:
 				text[st] = append(append([]part{}, show...), cut(off, end).render()...)
 				text[st] = append(text[st], lit("%s", strings.Repeat(")", strings.Count(texts(show), "("))))
-				x.rich = true
 			case !isCallOrReceive(s.X) || e.values[s]:
 				text[st] = append([]part{lit("_ = ")}, cut(off, end).render()...)
 			}
@@ -430,7 +429,7 @@ func (x *exporter) program() (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Source: out, Notes: x.notes, Rich: x.rich}, nil
+	return &Program{Source: out, Notes: x.notes}, nil
 }
 
 // importBlock writes imports as gofmt groups them: Go's own first.
