@@ -90,11 +90,8 @@ func TestExportNotebooks(t *testing.T) {
 func TestExportFolder(t *testing.T) {
 	path := oneCell(t, "x := mat.NewDense(1, 2, []float64{1, 2})\nx")
 	dir := filepath.Join(t.TempDir(), "prog")
-	code, stdout, stderr := gonvex(t, "export", path, "-o", dir+"/", "-p", "nosuch=1")
-	if code != 1 || !strings.Contains(stderr, "nosuch") {
-		t.Errorf("exit %d: %s", code, stderr)
-	}
-	code, stdout, stderr = gonvex(t, "export", path, "-o", dir+"/")
+	expectOneLine(t, "no such parameter", "nosuch", "export", path, "-o", dir+"/", "-p", "nosuch=1")
+	code, stdout, stderr := gonvex(t, "export", path, "-o", dir+"/")
 	if code != 0 || !strings.Contains(stdout, "go build") {
 		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
 	}

@@ -37,7 +37,6 @@ type ExportCell struct {
 type Program struct {
 	Source []byte   // of package main, formatted
 	Notes  []string // what the program does not do as the notebook does
-	Rich   bool     // it shows values, which may be pictures
 }
 
 // symbol is one version of a name at the top of the program.
@@ -120,7 +119,6 @@ type exporter struct {
 	universe map[string]bool    // predeclared names that the cells use as such
 	asked    map[string]bool    // names of methods that values are asked for
 	notes    []string
-	rich     bool
 	cellVar  string             // of the program: the last cell that has defined a method anew
 	turns    map[*exported]bool // the cells that do
 	final    *world

@@ -34,6 +34,14 @@ func (x *exporter) strict(src []byte) ([]byte, error) {
 		}
 		var edits []edit
 		for _, e := range errs {
+			if strings.HasSuffix(e.Msg, "not used") && strings.Contains(e.Msg, "imported") {
+				for _, im := range f.Imports {
+					if e.Pos >= im.Pos() && e.Pos < im.End() {
+						edits = append(edits, edit{off: fset.Position(im.Pos()).Offset, end: fset.Position(im.End()).Offset})
+					}
+				}
+				continue
+			}
 			name, ok := unused(e.Msg)
 			if !ok {
 				continue

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +104,73 @@ func TestExportTables(t *testing.T) {
 	}
 }
 
+// Cells of several tables, mixed, repeated and out of place: most redeclare what others
+// have declared, and many fail. EXPORT_SEED gives other mixtures.
+func TestExportMixed(t *testing.T) {
+	seed, _ := strconv.ParseUint(os.Getenv("EXPORT_SEED"), 10, 64)
+	random := rand.New(rand.NewPCG(seed, 1))
+	// What waits, asks, prints addresses or ends the program has no place here.
+	alone := regexp.MustCompile(`^%|input\(|time\.|<-|select|wg\.|Lock\(|&|Goexit|deep\(`)
+	var sections [][]string
+	for _, file := range []string{"testdata/cells.txt", "testdata/cells-issues.txt", "testdata/cells-export.txt"} {
+		for _, sec := range readTable(t, file) {
+			var cells []string
+			for i, c := range sec.cells {
+				if notExported[fmt.Sprintf("%s/%d", sec.name, i+1)] == "" && c.interrupt == 0 && !alone.MatchString(c.code) {
+					cells = append(cells, c.code)
+				}
+			}
+			if len(cells) > 0 && sec.name != "interrupt" {
+				sections = append(sections, cells)
+			}
+		}
+	}
+	set := programs.New(t)
+	version := regexp.MustCompile(`([A-Za-z])_\d+\b`) // of a type, where its name is printed
+	type program struct {
+		cells []ExportCell
+		want  string
+		n     int
+	}
+	var all []program
+	for range 15 {
+		var cells []ExportCell
+		some := [][]string{sections[random.IntN(len(sections))], sections[random.IntN(len(sections))], sections[random.IntN(len(sections))]}
+		for len(cells) < 40 {
+			k := random.IntN(len(some))
+			if len(some[k]) == 0 {
+				break
+			}
+			code := some[k][0]
+			if random.IntN(8) > 0 { // else it comes again
+				some[k] = some[k][1:]
+			}
+			if random.IntN(10) == 0 {
+				other := sections[random.IntN(len(sections))]
+				code = other[random.IntN(len(other))]
+			}
+			cells = append(cells, ExportCell{Source: code, Number: len(cells) + 1, MayFail: true})
+		}
+		p, err := Export(cells)
+		if err != nil {
+			t.Error(err)
+		} else if !strings.Contains(strings.Join(p.Notes, "\n"), "from the start") {
+			all = append(all, program{cells, notebookText(t, cells), set.Add(t, p.Source)})
+		}
+	}
+	set.Build(t)
+	for _, p := range all {
+		got, err := set.Run(t, p.n, "", time.Minute)
+		got, want := version.ReplaceAllString(got, "$1"), version.ReplaceAllString(p.want, "$1")
+		if err != nil || got != want {
+			t.Errorf("%v\nthe program prints\n%s\nthe cells\n%s", err, firstDifference(got, want), firstDifference(want, got))
+			for _, c := range p.cells {
+				t.Logf("[%d] %s", c.Number, c.Source)
+			}
+		}
+	}
+}
+
 // firstDifference is the line at which a text first differs from another.
 func firstDifference(a, b string) string {
 	al, bl := strings.Split(a, "\n"), strings.Split(b, "\n")
@@ -110,19 +180,6 @@ func firstDifference(a, b string) string {
 		}
 	}
 	return "\t(the end)"
-}
-
-// export is the program of some cells.
-func export(t *testing.T, cells ...ExportCell) *Program {
-	t.Helper()
-	for i := range cells {
-		cells[i].Number = i + 1
-	}
-	p, err := Export(cells)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // What a person reads and edits is the cells' own text.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // edit replaces a range of a cell's text.
@@ -118,7 +119,6 @@ func (x *exporter) body(e *exported) []part {
 			case last && shown:
 				text[st] = append(append([]part{}, show...), cut(off, end).render()...)
 				text[st] = append(text[st], lit("%s", strings.Repeat(")", strings.Count(texts(show), "("))))
-				x.rich = true
 			case !isCallOrReceive(s.X) || e.values[s]:
 				text[st] = append([]part{lit("_ = ")}, cut(off, end).render()...)
 			}
@@ -429,7 +429,7 @@ func (x *exporter) program() (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Source: out, Notes: x.notes, Rich: x.rich}, nil
+	return &Program{Source: out, Notes: x.notes}, nil
 }
 
 // importBlock writes imports as gofmt groups them: Go's own first.
@@ -457,7 +457,13 @@ func commented(note, text string) string {
 		if len(l) > 2000 {
 			l = strings.ToValidUTF8(l[:200], "") + " … (a line of " + strconv.Itoa(len(l)) + " bytes)"
 		}
-		b.WriteString(strings.TrimRight("// "+strings.ReplaceAll(l, "\r", " "), " ") + "\n")
+		l = strings.Map(func(r rune) rune {
+			if r != '\t' && unicode.IsControl(r) || r == '\ufeff' { // Go takes none of these
+				return ' '
+			}
+			return r
+		}, strings.ToValidUTF8(l, "\uFFFD"))
+		b.WriteString(strings.TrimRight("// "+l, " ") + "\n")
 	}
 	return b.String()
 }
@@ -768,6 +774,9 @@ func (x *exporter) name() {
 				x.idents[base] = true
 			default:
 				y.name = x.fresh(fmt.Sprintf("%s_%d", base, i+1))
+				if y.kind == declType && y.path == "" {
+					x.notef(y.cell, "its type %s is %s in the program, and is printed so by %%T and as the name of an embedded field", base, y.name)
+				}
 			}
 		}
 	}
