@@ -15,6 +15,7 @@ import (
 const (
 	lineMul  = 1 << 14
 	maxCells = 1<<30/lineMul - 1
+	colMul   = 1 << 10 // R_line has the column too: position*colMul + column
 )
 
 func position(cell, line int) int { return cell*lineMul + min(line, lineMul-1) }
@@ -29,7 +30,7 @@ func (em *emitter) at(p token.Pos, risky bool) string {
 	}
 	s := fmt.Sprintf("/*line _.go:%d:%d*/", position(c, l), col)
 	if risky {
-		s += fmt.Sprintf("R_line = %d; ", position(c, l))
+		s += fmt.Sprintf("R_line = %d; ", position(c, l)*colMul+min(col, colMul-1))
 	}
 	return s
 }
