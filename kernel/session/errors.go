@@ -33,6 +33,7 @@ type CellError struct {
 	Cell, Line, Col int
 	Source          string   // the line of source at the position
 	Advice          string   // what to do about it, may be empty
+	Values          string   // what the variables at a panic hold
 	Trace           []string // calls that were open at a panic, innermost first
 }
 
@@ -72,6 +73,9 @@ func (e *CellError) Traceback() []string {
 			lines = append(lines, "    "+strings.Repeat(" ", utf8.RuneCountInString(before))+ansiRed+"^"+ansiReset)
 		}
 	}
+	if e.Values != "" {
+		lines = append(lines, "  with "+e.Values)
+	}
 	for _, t := range e.Trace {
 		lines = append(lines, "  in "+t)
 	}
@@ -92,6 +96,9 @@ func (s *Session) finish(e *CellError, w *world) *CellError {
 	e.Name = kindNames[e.Kind]
 	if e.Cell == 0 {
 		e.Cell = s.count
+	}
+	if e.Kind == KindPanic && e.Line > 0 {
+		s.explain(e, w)
 	}
 	if e.Line > 0 {
 		lines := strings.Split(s.source(e.Cell), "\n")

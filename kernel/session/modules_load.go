@@ -113,12 +113,11 @@ func (s *Session) loadModule(ctx context.Context, path string) error {
 	if err := t.compile(); err != nil {
 		return fail("%v", where(s, t, err))
 	}
-	for _, d := range t.w.decls {
-		d.dirty = false
-	}
-	s.world.Store(t.w)
+	s.commit(t)
 	p.loaded = true
-	if ce := s.run(ctx, t.entry); ce != nil {
+	ce := s.run(ctx, t.entry)
+	s.m.forget(t.entry)
+	if ce != nil {
 		return fail("its own initialisation fails: %s", ce.Msg)
 	}
 	return nil

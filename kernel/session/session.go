@@ -235,6 +235,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		return w, ce
 	}
 	ce = s.run(ctx, entry)
+	s.m.forget(entry)
 	vals, _ := s.rt.take()
 	res.Warnings = append(res.Warnings, s.rt.warned()...)
 	if ce == nil {
@@ -266,13 +267,26 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 		return "", t.w, ce
 	}
 	res.Warnings = t.warnings
+	s.commit(t)
+	return t.entry, t.w, nil
+}
+
+// commit makes the world of a compiled cell the session's. Functions that no
+// name leads to any more are forgotten.
+func (s *Session) commit(t *tx) {
 	for _, d := range t.w.decls {
-		if d.dirty {
+		if d.dirty { // the others are shared with who completes and inspects
 			d.dirty = false
 		}
 	}
+	var gone []string
+	for k, d := range s.world.Load().decls {
+		if now := t.w.decls[k]; d.fn != nil && !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
+			gone = append(gone, d.emitted)
+		}
+	}
 	s.world.Store(t.w)
-	return t.entry, t.w, nil
+	s.m.forget(gone...)
 }
 
 // namedPackage is the package that a cell means by a name it does not import:

@@ -17,18 +17,23 @@ const maxSummary = 60
 // summary says about the value of a variable what its type does not: the shape
 // of a matrix, a length, a small value. It is empty while a cell runs, which
 // may be writing the variable.
-func (s *Session) summary(d *decl) (text string) {
+func (s *Session) summary(d *decl) string {
 	if !s.mu.TryLock() {
 		return ""
 	}
 	defer s.mu.Unlock()
+	return described(s.m.Globals()[d.emitted])
+}
+
+// described is summarise of a value in any state, also one that its own methods
+// do not take.
+func described(v reflect.Value) (text string) {
 	defer func() {
-		if recover() != nil { // a value in a state its own methods do not take
+		if recover() != nil {
 			text = ""
 		}
 	}()
-	v, ok := s.m.Globals()[d.emitted]
-	if !ok {
+	if !v.IsValid() {
 		return ""
 	}
 	v, _ = plain(v)
