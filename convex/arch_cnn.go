@@ -91,18 +91,18 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		return flattenedFamily(p, t).lower(ctx, s)
 	}
 	m := &MaskedData{X: stackRows(t.inputs), Signed: true, Patches: K}
-	var cones *Cones
 	if pool == "max" {
-		if m.Patterns, err = p.winnerPatterns(ctx, m, s); err == nil {
-			cones = &Cones{Name: "winner", Block: m.winnerCone}
-		}
+		m.winners = true
+		m.Patterns, err = p.winnerPatterns(ctx, m, t.loss, s)
 	} else {
 		if pool == "average" {
 			m.Scale = 1 / float64(K)
 		}
-		if m.Patterns, err = p.patternsFor(ctx, m.X, s, nil); err == nil {
-			cones = m.Cones()
+		var search func() (*Patterns, error)
+		if t.loss.anyGrad() != nil {
+			search = func() (*Patterns, error) { return p.searchPatterns(ctx, m, t.loss, s) }
 		}
+		m.Patterns, err = p.patternsFor(ctx, m.X, s, search)
 	}
 	if err != nil {
 		return nil, err
@@ -110,12 +110,15 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 	prog := &Program{
 		Samples: t.n, Outputs: 1,
 		Loss: t.loss, Op: m.Op(), Blocks: m.Blocks(),
-		Penalty: GroupL1(p.Beta), Cones: cones,
+		Penalty: GroupL1(p.Beta), Cones: m.Cones(),
 		Patterns: m.Patterns,
 	}
 	if m.Patterns.Complete {
 		prog.Scope = Global
-	} else if pool != "max" {
+	} else if pool == "max" {
+		beta := p.Beta
+		prog.AllPatterns = func(_ context.Context, v []float64) float64 { return m.winnerBound(v) / beta }
+	} else {
 		// v'Σ_k (X_k u)_+ is v, repeated for every patch, times (M u)_+.
 		bound := &reluBound{X: m.X}
 		beta, s := p.Beta, m.scale()
@@ -228,7 +231,7 @@ func stackRows(patches []mat.Matrix) *mat.Dense {
 // k of sample i is positive and the largest. They are the cells of the
 // arrangement of all patches and their differences, merged where the winners
 // are the same.
-func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings) (*Patterns, error) {
+func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, loss Fn, s *Settings) (*Patterns, error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
 		if given.Len() == 0 {
@@ -255,7 +258,15 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		}
 	}
 	cells, err := EnumeratePatterns(ctx, rows, s.MaxPatterns)
-	if errors.Is(err, ErrTooManyPatterns) || err != nil && ctx.Err() != nil {
+	tooMany := errors.Is(err, ErrTooManyPatterns)
+	if tooMany && s.Samples == 0 && loss.anyGrad() != nil {
+		found, err := p.searchPatterns(ctx, m, loss, s)
+		if err != nil {
+			return nil, err
+		}
+		return found.ofData(rows, 0), nil
+	}
+	if tooMany || err != nil && ctx.Err() != nil {
 		count := s.Samples
 		if count == 0 {
 			count = defaultSamples
@@ -295,6 +306,30 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, s *Settings
 		all = cells.Len()
 	}
 	return won.Distinct().ofData(rows, all), nil
+}
+
+// winnerBound is an upper bound on max { |Σ_i v_i max_k (x_ik'u)_+| : |u|₂ ≤ 1 }:
+// with w = (sv)_+ and max_k t_k² ≤ Σ_k t_k², it is at most
+// √(1'w · λmax(Σ_i w_i Σ_k x_ik x_ik')).
+func (m *MaskedData) winnerBound(v []float64) float64 {
+	rows, d := m.X.Dims()
+	n := len(v)
+	M := 0.0
+	for _, s := range []float64{1, -1} {
+		W := mat.NewDense(rows, d, nil)
+		sum := 0.0
+		for i, t := range v {
+			if t *= s; t > 0 {
+				sum += t
+				for r := i; r < rows; r += n {
+					copy(W.RawRowView(r), m.X.RawRowView(r))
+					scale(math.Sqrt(t), W.RawRowView(r))
+				}
+			}
+		}
+		M = math.Max(M, math.Sqrt(sum)*largestSingular(W))
+	}
+	return M * (1 + 1e-12)
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

@@ -19,7 +19,7 @@ func TestPooledBoundOverSomePatterns(t *testing.T) {
 		for range K {
 			p.Patches = append(p.Patches, randomMatrix(rng, n, h))
 		}
-		for _, pool := range []string{"sum", "average"} {
+		for _, pool := range []string{"sum", "average", "max"} {
 			p.Arch = CNN{Pool: pool}
 			p.Patterns = nil
 			full, err := Solve(ctx, p, nil)
@@ -32,6 +32,9 @@ func TestPooledBoundOverSomePatterns(t *testing.T) {
 			}
 			if p.Patterns, err = SamplePatterns(M, 6, 1); err != nil {
 				t.Fatal(err)
+			}
+			if pool == "max" {
+				p.Patterns = full.Program.Patterns.Subset([]int{1, 4, 7, 10})
 			}
 			some, err := Solve(ctx, p, nil)
 			if err != nil {

@@ -69,7 +69,7 @@ func TestAwkwardData(t *testing.T) {
 				for _, ratio := range []float64{0.1, 1e-3} {
 					t.Run(fmt.Sprintf("%s/%s/%s/%g", c.name, y.name, a.Name(), ratio), func(t *testing.T) {
 						p := Problem{X: c.X, Y: y.Y, Arch: a, Loss: y.loss}
-						s := &Settings{Samples: 30, MaxPatterns: 300, TimeLimit: 5 * time.Second}
+						s := &Settings{Samples: 30, MaxPatterns: 300}
 						top, err := BetaMax(context.Background(), p, s)
 						if err != nil {
 							t.Fatal(err)

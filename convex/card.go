@@ -33,7 +33,7 @@ func (s *Solution) rows() []row {
 		{"scope", s.Scope.String(), scope},
 	}
 	if s.Scope == Restricted && !math.IsInf(s.GlobalLower, 0) && s.GlobalLower > 0 {
-		rows = append(rows, row{"global bound", number(s.GlobalLower), fmt.Sprintf("over all patterns: no network is more than %.2g%% better", 100*relativeGap(s.Primal, s.GlobalLower))})
+		rows = append(rows, row{"global bound", number(s.GlobalLower), fmt.Sprintf("over all patterns: no network is more than %.3g%% better", 100*relativeGap(s.Primal, s.GlobalLower))})
 	}
 	if s.Network == nil {
 		rows[1].note = "of the feasible point"

@@ -181,12 +181,25 @@ func (s *Settings) validate() error {
 }
 
 // StartPoint returns a copy of the warm start's variables if there is one that
-// fits prog (the same number of variables), else nil.
+// fits prog (the same number of variables), else those of the network that the
+// search for its patterns ended at, else nil.
 func (s *Settings) StartPoint(prog *Program) []float64 {
-	if s == nil || s.Warm == nil || s.Warm.Point == nil || len(s.Warm.Point.X) != prog.Op.Cols {
+	if s != nil && s.Warm != nil && s.Warm.Point != nil && len(s.Warm.Point.X) == prog.Op.Cols {
+		return append([]float64(nil), s.Warm.Point.X...)
+	}
+	m := prog.Op.Masked
+	if m == nil || !m.Signed || prog.Cones == nil || len(m.Patterns.net) == 0 || len(prog.Blocks) < 2*m.Patterns.Len() {
 		return nil
 	}
-	return append([]float64(nil), s.Warm.Point.X...)
+	x := make([]float64, prog.Op.Cols)
+	for _, sd := range m.Patterns.net {
+		g := sd.pattern
+		if sd.sign < 0 {
+			g += m.Patterns.Len()
+		}
+		axpy(1, sd.v, prog.Blocks[g].Of(x))
+	}
+	return x
 }
 
 // Progress is one report of a running solver, and one entry of a trace.

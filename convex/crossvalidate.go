@@ -2,6 +2,7 @@ package convex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -75,7 +76,7 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 		lo, hi := f*t.n/opt.Folds, (f+1)*t.n/opt.Folds
 		test := order[lo:hi]
 		train := append(append([]int(nil), order[:lo]...), order[hi:]...)
-		fold, err := p.rows(train, t.n)
+		fold, err := p.Rows(train)
 		if err != nil {
 			return nil, fmt.Errorf("convex: CrossValidate, fold %d: %w", f+1, err)
 		}
@@ -86,7 +87,7 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 		if len(fp.Solutions) < k || ctx.Err() != nil {
 			break // cut short: its last solution is not one of its beta
 		}
-		out, err := p.rows(test, t.n)
+		out, err := p.Rows(test)
 		if err != nil {
 			return nil, err
 		}
@@ -149,8 +150,28 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 	return cv, nil
 }
 
-// rows is p restricted to the samples idx of n.
-func (p Problem) rows(idx []int, n int) (Problem, error) {
+// Rows is p with the given samples only, in that order, and with its patterns,
+// if it has any, as they are on those. A sample may be asked for more than once.
+func (p Problem) Rows(idx []int) (Problem, error) {
+	if p.Y == nil {
+		return Problem{}, errors.New("convex: Rows: the problem has no Y")
+	}
+	n, _ := p.Y.Dims()
+	if len(idx) == 0 {
+		return Problem{}, fmt.Errorf("convex: Rows: no row is asked for: want indices from 0 to %d", n-1)
+	}
+	for i, r := range idx {
+		if r < 0 || r >= n {
+			return Problem{}, fmt.Errorf("convex: Rows: rows[%d] is %d: the problem has rows 0 to %d", i, r, n-1)
+		}
+	}
+	for _, M := range append([]mat.Matrix{p.X}, p.Patches...) {
+		if M != nil {
+			if r, _ := M.Dims(); r != n {
+				return Problem{}, fmt.Errorf("convex: Rows: the data have %d rows but Y has %d", r, n)
+			}
+		}
+	}
 	pick := func(A mat.Matrix) mat.Matrix {
 		_, c := A.Dims()
 		B := mat.NewDense(len(idx), c, nil)
@@ -162,6 +183,7 @@ func (p Problem) rows(idx []int, n int) (Problem, error) {
 		return B
 	}
 	q := p
+	q.cut = nil
 	q.Y = pick(p.Y)
 	if p.X != nil {
 		q.X = pick(p.X)
@@ -173,12 +195,12 @@ func (p Problem) rows(idx []int, n int) (Problem, error) {
 	if p.Patterns == nil {
 		return q, nil
 	}
-	if p.Patterns.Gates != nil && q.X != nil {
+	if p.Patterns.Gates != nil && q.X != nil && !p.Patching.given() {
 		var err error
 		q.Patterns, err = GatePatterns(q.X, p.Patterns.Gates)
 		return q, err
 	}
-	patches := max(1, len(p.Patches))
+	patches := max(1, p.Patterns.Samples()/n)
 	cut := newPatterns(p.Patterns.Len(), len(idx)*patches)
 	cut.Source = p.Patterns.Source
 	for g := 0; g < p.Patterns.Len(); g++ {
@@ -192,7 +214,7 @@ func (p Problem) rows(idx []int, n int) (Problem, error) {
 	}
 	q.Patterns = cut.Distinct()
 	if q.Patterns.Len() == 0 {
-		return q, fmt.Errorf("none of the patterns is active on any of its samples")
+		return q, errors.New("convex: Rows: none of the patterns is active on any of these samples")
 	}
 	return q, nil
 }

@@ -51,7 +51,7 @@ func TestCrossValidate(t *testing.T) {
 			}
 			// One fold by hand.
 			order := rand.New(rand.NewPCG(7, 0x666f6c64)).Perm(n)
-			fold, err := c.p.rows(order[15:], n)
+			fold, err := c.p.Rows(order[15:])
 			if err != nil {
 				t.Fatal(err)
 			}

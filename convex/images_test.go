@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -38,16 +39,22 @@ func images(tb testing.TB, n int) convex.Problem {
 	return convex.Problem{X: X, Y: two.Y, Patching: convex.Patching{Height: 14, Width: 14, FilterH: 3, FilterW: 3, Stride: 3}}
 }
 
-// BenchmarkImages trains networks whose neurons are searched for on images; the
-// gap is that between the network and the bound over all networks of the
-// architecture. Run one at a time, with -benchtime 1x; memory is what the process
-// took from the system, the data set included.
+// BenchmarkImages trains every convolutional architecture on images; the gap is
+// that between the network and the bound over all networks of the architecture.
+// Run one at a time, with -benchtime 1x; memory is what the process took from
+// the system, the data set included.
 func BenchmarkImages(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		arch convex.Arch
 		beta float64
 	}{
+		{"linear", convex.LinearCNN{}, 1},
+		{"circular_linear", convex.CircularLinearCNN{}, 1},
+		{"circular_relu", convex.CircularReLUCNN{}, 1},
+		{"sum", convex.CNN{Pool: "sum"}, 1},
+		{"average", convex.CNN{Pool: "average"}, 1},
+		{"max", convex.CNN{Pool: "max"}, 1},
 		{"flatten", convex.CNN{Pool: "flatten"}, 1},
 		{"three_layer_untied", convex.ThreeLayerReLUCNN{}, 1},
 		{"three_layer_tied", convex.ThreeLayerReLUCNN{Filters: "tied"}, 1},
@@ -59,7 +66,7 @@ func BenchmarkImages(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				for b.Loop() {
-					sol, err := convex.Solve(b.Context(), p, nil)
+					sol, err := convex.Solve(b.Context(), p, &convex.Settings{TimeLimit: time.Minute})
 					if err != nil {
 						b.Fatal(err)
 					}

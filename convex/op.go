@@ -41,6 +41,8 @@ type MaskedData struct {
 	Patches  int        // patches summed into each prediction; 0 means 1
 	Scale    float64    // of the fit; 0 means 1
 	Slope    float64    // multiplies rows whose bit is off: 0 for ReLU
+
+	winners bool // a neuron's pattern has the largest positive patch of a sample, not all that are positive
 }
 
 // Dims returns the number of samples n, features d, outputs c, and blocks.
@@ -99,6 +101,9 @@ func (m *MaskedData) Op() Op {
 // Cones of the blocks: (2D_g-I) X z ≥ 0, the cone on which a ReLU neuron has
 // activation pattern D_g.
 func (m *MaskedData) Cones() *Cones {
+	if m.winners {
+		return &Cones{Name: "winner", Block: m.winnerCone}
+	}
 	return &Cones{
 		Name:   "activation",
 		Masked: m,

@@ -81,20 +81,21 @@ func (prog *Program) freeFit(ctx context.Context) (v, x []float64, err error) {
 	return v, pt.X, nil
 }
 
-// searchPatterns finds the patterns that matter for a ReLU network. With an
+// searchPatterns finds the patterns of data that matter for ReLU neurons. With an
 // output bias the search alternates with the optimal bias over what it found,
 // by which the loss it sees is shifted.
-func (p *Problem) searchPatterns(ctx context.Context, X *mat.Dense, loss Fn, s *Settings) (*Patterns, error) {
+func (p *Problem) searchPatterns(ctx context.Context, data *MaskedData, loss Fn, s *Settings) (*Patterns, error) {
 	if !p.OutputBias {
-		return GeneratePatterns(ctx, X, loss, p.Beta, p.Seed, s)
+		return generatePatterns(ctx, data, loss, p.Beta, p.Seed, s)
 	}
-	n, _ := X.Dims()
+	n, _, _, _ := data.Dims()
 	over := func(pat *Patterns) *Program {
-		m := &MaskedData{X: X, Patterns: pat, Signed: true}
+		m := *data
+		m.Patterns = pat
 		prog := &Program{Samples: n, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: GroupL1(p.Beta), Cones: m.Cones()}
 		return prog.withOutputBias()
 	}
-	found, err := SamplePatterns(X, 20, p.Seed)
+	found, err := SamplePatterns(data.X, 20, p.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func (p *Problem) searchPatterns(ctx context.Context, X *mat.Dense, loss Fn, s *
 		return nil, err
 	}
 	for range 3 {
-		more, err := GeneratePatterns(ctx, X, shifted(loss, b), p.Beta, p.Seed, s)
+		more, err := generatePatterns(ctx, data, shifted(loss, b), p.Beta, p.Seed, s)
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ var commonFields = []string{"name", "architecture", "loss", "delta", "beta", "X"
 // by fileOptions.
 var archFields = []string{
 	"patches", "shape", "filter", "stride", "padding", "pool", "penalty", "slope",
-	"coefficients", "layers", "filter_norm", "filters",
+	"coefficients", "layers", "filter_norm", "filters", "units",
 }
 
 // fileOptions is what an architecture with options has, to be read from and
@@ -141,7 +141,42 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 			return Problem{}, fmt.Errorf("field %q is missing", k)
 		}
 	}
-	var p Problem
+	p, err := Problem{}.withFields(raw)
+	if err != nil {
+		return Problem{}, err
+	}
+	if err := readData(&p, raw, dir); err != nil {
+		return Problem{}, err
+	}
+	return p, nil
+}
+
+// WithFields returns p changed by fields of a problem file: name, architecture
+// with its options, loss, delta, beta, seed, output_bias, and how images are cut
+// (shape, filter, stride, padding). What has no field stays. The data fields
+// are not taken.
+func (p Problem) WithFields(fields map[string]json.RawMessage) (Problem, error) {
+	takes := append(append([]string(nil), describing...), archFields...)
+	for k, v := range fields {
+		if k == "patches" || !contains(takes, k) {
+			return Problem{}, fmt.Errorf("convex: unknown field %s%s; the fields here are %s, and those of the architecture", excerpt([]byte(strconv.Quote(k))), nearest(k), strings.Join(describing, ", "))
+		}
+		if len(v) == 0 {
+			return Problem{}, fmt.Errorf("convex: field %q is empty", k)
+		}
+	}
+	q, err := p.withFields(fields)
+	if err != nil {
+		return Problem{}, fmt.Errorf("convex: %w", err)
+	}
+	return q, nil
+}
+
+// describing are the fields of a problem file that are not data.
+var describing = []string{"name", "architecture", "loss", "delta", "beta", "seed", "output_bias"}
+
+func (p Problem) withFields(raw map[string]json.RawMessage) (Problem, error) {
+	var err error
 	str := func(field string, dst *string) {
 		if v := raw[field]; v != nil && err == nil && json.Unmarshal(v, dst) != nil {
 			err = fmt.Errorf("field %q: want a string, have %s", field, excerpt(v))
@@ -168,27 +203,84 @@ func decodeProblem(r io.Reader, dir string) (Problem, error) {
 	if err != nil {
 		return Problem{}, err
 	}
-	if !(p.Beta > 0) {
+	if raw["beta"] != nil && !(p.Beta > 0) {
 		return Problem{}, fmt.Errorf(`field "beta" is %g: weight decay must be a positive number, such as 1e-3`, p.Beta)
 	}
-	if p.Arch, err = archFromFile(arch, raw); err != nil {
+	if raw["architecture"] != nil || p.Arch == nil {
+		if arch == "" && raw["architecture"] == nil {
+			arch = ReLU{}.Name()
+		}
+		if p.Arch, err = archFromFile(arch, raw); err != nil {
+			return Problem{}, err
+		}
+	} else if p.Arch, err = withOptions(p.Arch, raw); err != nil {
 		return Problem{}, err
 	}
-	if loss == "" {
-		loss = Squared.Name
+	if g, err := patchingFromFile(raw); err != nil {
+		return Problem{}, err
+	} else if g.given() {
+		p.Patching = g
 	}
-	if p.Loss, err = LookupLoss(loss); err != nil {
-		return Problem{}, fmt.Errorf(`field "loss" is %q: want one of %s`, loss, strings.Join(Losses(), ", "))
+	if raw["loss"] != nil {
+		if p.Loss, err = LookupLoss(loss); err != nil {
+			return Problem{}, fmt.Errorf(`field "loss" is %q: want one of %s`, loss, strings.Join(Losses(), ", "))
+		}
 	}
+	p.Loss = p.Loss.orDefault()
 	if raw["delta"] != nil {
 		if p.Loss, err = p.Loss.withDelta(delta); err != nil {
 			return Problem{}, fmt.Errorf(`field "delta": %w`, err)
 		}
 	}
-	if err := readData(&p, raw, dir); err != nil {
-		return Problem{}, err
-	}
 	return p, nil
+}
+
+// Fields are those that describe p in a problem file beside its data, as
+// WithFields reads them: a part of p that is at its zero value has none. An
+// error says that the file would not be read back.
+func (p Problem) Fields() (map[string]any, error) {
+	fields := map[string]any{}
+	if p.Arch != nil {
+		if _, err := LookupArch(p.Arch.Name()); err != nil {
+			return nil, fmt.Errorf("convex: architecture %q is not one of %v, so it could not be read back", p.Arch.Name(), Archs())
+		}
+		fields["architecture"] = p.Arch.Name()
+		if o, ok := p.Arch.(fileOptions); ok {
+			for k, v := range o.toFile() {
+				fields[k] = v
+			}
+		}
+	}
+	if p.Loss.Name != "" || p.Loss.New != nil {
+		if _, err := LookupLoss(p.Loss.Name); err != nil {
+			return nil, fmt.Errorf("convex: loss %q is not one of %v, so it could not be read back", p.Loss.Name, Losses())
+		}
+		fields["loss"] = p.Loss.Name
+		if p.Loss.Delta != 0 {
+			fields["delta"] = p.Loss.Delta
+		}
+	}
+	if p.Beta != 0 {
+		fields["beta"] = p.Beta
+	}
+	if p.Name != "" {
+		fields["name"] = p.Name
+	}
+	if p.Seed != 0 {
+		fields["seed"] = p.Seed
+	}
+	if p.OutputBias {
+		fields["output_bias"] = true
+	}
+	if p.Patching.given() {
+		if _, err := p.Patching.withDefaults(); err != nil {
+			return nil, fmt.Errorf("convex: %w", err)
+		}
+		for k, v := range p.Patching.toFile() {
+			fields[k] = v
+		}
+	}
+	return fields, nil
 }
 
 // readFields reads one JSON object and nothing after it, and checks the names
@@ -255,12 +347,18 @@ func readFields(r io.Reader) (map[string]json.RawMessage, error) {
 	return raw, nil
 }
 
-// archFromFile makes the architecture and refuses options it does not take.
+// archFromFile makes the architecture of a name with the options that are there.
 func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 	a, err := LookupArch(name)
 	if err != nil {
 		return nil, fmt.Errorf(`field "architecture" is %q: want one of %s`, name, strings.Join(Archs(), ", "))
 	}
+	return withOptions(a, raw)
+}
+
+// withOptions gives an architecture the options that are there, and refuses
+// those it does not take.
+func withOptions(a Arch, raw map[string]json.RawMessage) (Arch, error) {
 	opt, _ := a.(fileOptions)
 	var takes []string
 	if opt != nil {
@@ -271,7 +369,7 @@ func archFromFile(name string, raw map[string]json.RawMessage) (Arch, error) {
 	}
 	for _, k := range archFields {
 		if raw[k] != nil && !contains(takes, k) {
-			return nil, fmt.Errorf("field %q is not for architecture %s", k, name)
+			return nil, fmt.Errorf("field %q is not for architecture %s", k, a.Name())
 		}
 	}
 	if opt == nil {
@@ -287,9 +385,6 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 	case raw["X"] != nil && raw["patches"] != nil:
 		return errors.New(`fields "X" and "patches" are both there: give one`)
 	case raw["patches"] != nil:
-		if _, err := patchingFromFile(raw); err != nil {
-			return err
-		}
 		a, err := readArray("patches", raw, dir, 3)
 		if err != nil {
 			return err
@@ -312,9 +407,6 @@ func readData(p *Problem, raw map[string]json.RawMessage, dir string) error {
 		}
 		p.X = mat.NewDense(a.shape[0], a.shape[1], a.data)
 		rows = a.shape[0]
-		if p.Patching, err = patchingFromFile(raw); err != nil {
-			return err
-		}
 		if p.Patching.given() {
 			patches, err := p.patches()
 			if err != nil {
@@ -516,32 +608,10 @@ func (p Problem) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	loss := p.Loss.orDefault()
-	if _, err := LookupLoss(loss.Name); err != nil {
-		return fmt.Errorf("convex: Save: loss %q is not one of %v, so the file could not be read back", loss.Name, Losses())
-	}
-	if _, err := LookupArch(t.arch.Name()); err != nil {
-		return fmt.Errorf("convex: Save: architecture %q is not one of %v, so the file could not be read back", t.arch.Name(), Archs())
-	}
-	fields := map[string]any{
-		"architecture": t.arch.Name(), "loss": loss.Name, "beta": p.Beta,
-	}
-	if p.Name != "" {
-		fields["name"] = p.Name
-	}
-	if p.Seed != 0 {
-		fields["seed"] = p.Seed
-	}
-	if p.OutputBias {
-		fields["output_bias"] = true
-	}
-	if loss.Delta != 0 {
-		fields["delta"] = loss.Delta
-	}
-	if o, ok := t.arch.(fileOptions); ok {
-		for k, v := range o.toFile() {
-			fields[k] = v
-		}
+	p.Arch, p.Loss = t.arch, p.Loss.orDefault()
+	fields, err := p.Fields()
+	if err != nil {
+		return fmt.Errorf("convex: Save: %s", strings.TrimPrefix(err.Error(), "convex: "))
 	}
 	base := strings.TrimSuffix(path, filepath.Ext(path))
 	put := func(field string, M *mat.Dense, column bool) error {
@@ -562,9 +632,6 @@ func (p Problem) Save(path string) error {
 	case t.X != nil:
 		err = put("X", t.X, false)
 	case p.Patching.given():
-		for k, v := range p.Patching.toFile() {
-			fields[k] = v
-		}
 		err = put("X", mat.DenseCopyOf(p.X), false)
 	default:
 		var all [][][]float64

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"time"
 
@@ -61,7 +62,7 @@ func newBits(k, n int) [][]uint64 {
 //
 // This is the pricing of neurons outside the patterns at hand: a start with
 // phi > beta is a neuron that lowers the objective.
-func ascend(m *maskedData, us, sgn, theta []float64, pats [][]uint64, steps int) []float64 {
+func ascend(m *maskedModel, us, sgn, theta []float64, pats [][]uint64, steps int) []float64 {
 	k, d := len(sgn), m.d
 	g, trial, tg := make([]float64, k*d), make([]float64, k*d), make([]float64, k*d)
 	tp := newBits(k, m.n)
@@ -130,10 +131,10 @@ func ascend(m *maskedData, us, sgn, theta []float64, pats [][]uint64, steps int)
 // It moves all neurons at once towards cells that a convex program over fixed
 // patterns cannot reach, and its result is a feasible point of that program
 // over the patterns it ends in.
-func reluDescent(m *maskedData, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
+func reluDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
 	k, d := len(sgn), m.d
 	pats := newBits(k, m.n)
-	f, grad, signed := make([]float64, m.n), make([]float64, m.n), make([]float64, k*d)
+	f, grad, signed := make([]float64, m.samples), make([]float64, m.samples), make([]float64, k*d)
 	// predict sets f and the patterns of w; value adds the penalty.
 	value := func(w []float64) float64 {
 		m.patternsOf(pats, w)
@@ -229,23 +230,22 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 	if !(beta > 0) || loss.Value == nil || loss.Prox == nil || loss.Conj == nil || loss.anyGrad() == nil {
 		return nil, fmt.Errorf("convex: GeneratePatterns: want beta > 0 (have %g) and a loss with Value, Grad or Subgrad, Prox and Conj (have %q)", beta, loss.Name)
 	}
+	return generatePatterns(ctx, &MaskedData{X: X, Signed: true}, loss, beta, seed, s)
+}
+
+// generatePatterns is GeneratePatterns for networks whose neurons act on data
+// with several patches of a sample, and a scale.
+func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
 	s = s.withDefaults()
-	rng := rand.New(rand.NewPCG(seed, 0x6761746573))
-	data := &MaskedData{X: X, Signed: true}
-	mon := NewMonitor(ctx, "patterns", s)
 	g := &generator{
-		m: newMaskedData(X), loss: loss, beta: beta, rng: rng, mon: mon, data: data,
-		seen: map[string]int{},
+		m: newMaskedModel(data), loss: loss, beta: beta, rng: rand.New(rand.NewPCG(seed, 0x6761746573)),
+		mon: NewMonitor(ctx, "patterns", s), data: data, seen: map[string]int{},
 	}
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
 	}
 	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
-		sampled, err := SamplePatterns(X, 50, seed)
-		if err != nil {
-			return nil, err
-		}
-		return sampled, nil
+		return SamplePatterns(data.X, 50, seed)
 	}
 	return g.patterns(), nil
 }
@@ -255,8 +255,8 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 const generationTime = 20 * time.Second
 
 type generator struct {
-	m    *maskedData
-	data *MaskedData
+	m    *maskedModel
+	data *MaskedData // without patterns
 	loss Fn
 	beta float64
 	rng  *rand.Rand
@@ -298,7 +298,7 @@ func (g *generator) add(bits []uint64, u []float64) int {
 }
 
 func (g *generator) run(ctx context.Context, s *Settings) error {
-	n := g.m.n
+	n := g.m.samples
 	g.cone = newConeData(g.data.X)
 	g.f, g.theta = make([]float64, n), make([]float64, n)
 	g.loss.anyGrad()(g.theta, g.f)
@@ -309,6 +309,10 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		deadline = time.Now().Add(time.Until(dl) / 2)
 	}
 	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
+	if g.data.winners {
+		g.descents(stop)
+		return nil
+	}
 	quiet := 0
 	var history []float64
 	tol := s.Tol
@@ -339,6 +343,48 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		}
 	}
 	return nil
+}
+
+// descents searches by descents alone, where the cones are not those of the
+// signs of the rows: after each, neurons that violate the dual constraint
+// join, as small ones, for the next. The patterns of the last round are kept.
+func (g *generator) descents(stop func() bool) {
+	const starts = 64
+	d := g.m.d
+	g.descend(0, 200, 150, stop)
+	for round := 1; round < 20 && !stop(); round++ {
+		before, net := g.value, g.net
+		us, sgn := make([]float64, starts*d), make([]float64, starts)
+		for i := range us {
+			us[i] = g.rng.NormFloat64()
+		}
+		for j := range sgn {
+			sgn[j] = 1 - 2*float64(j%2)
+		}
+		pats := newBits(starts, g.m.n)
+		phi := ascend(g.m, us, sgn, g.theta, pats, 40)
+		g.bits, g.gate, g.idle, g.seen = nil, nil, nil, map[string]int{}
+		size := 1.0
+		for _, nr := range net {
+			size = math.Min(size, norm2(nr.v))
+		}
+		g.net = slices.Clip(net)
+		for j, p := range phi {
+			if p > g.beta {
+				u := append([]float64(nil), us[j*d:][:d]...)
+				g.add(pats[j], u)
+				scale(0.1*size, u)
+				g.net = append(g.net, neuron{u, sgn[j]})
+			}
+		}
+		g.descend(round, 0, 100, stop)
+		if g.value == before {
+			g.net = net
+		}
+		if before-g.value < 1e-4*math.Abs(g.value) {
+			return
+		}
+	}
 }
 
 // price searches for neurons that violate the dual constraint at theta and
@@ -411,7 +457,8 @@ func (g *generator) price(round int) (worst float64, added int) {
 		start(own[j], nr.sign, 0)
 	}
 	run := ssn{cone: g.cone}
-	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m, p, g.theta, g.beta) })
+	theta := g.m.spread(g.theta)
+	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m.maskedData, p, theta, g.beta) })
 	sort.Slice(cands, func(a, b int) bool { return cands[a].norm > cands[b].norm })
 	for _, c := range cands {
 		worst = math.Max(worst, c.norm/g.beta)

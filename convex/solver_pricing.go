@@ -77,8 +77,8 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		for i, b := range prog.Blocks {
 			in[i] = in[i] || norm2(b.Of(start)) > 0
 		}
-		if d := s.Warm.Certificate.Dual; len(d) == prog.Op.Rows {
-			if _, err := best.bound(ctx, prog, d); err != nil {
+		if s.Warm != nil && len(s.Warm.Certificate.Dual) == prog.Op.Rows {
+			if _, err := best.bound(ctx, prog, s.Warm.Certificate.Dual); err != nil {
 				return nil, err
 			}
 		}

@@ -16,11 +16,39 @@ type maskedModel struct {
 	*maskedData      // over n·patches rows
 	samples, patches int
 	scale, slope     float64
+	winners          bool
 }
 
 func newMaskedModel(m *MaskedData) *maskedModel {
 	n, _, _, _ := m.Dims()
-	return &maskedModel{maskedData: newMaskedData(m.X), samples: n, patches: m.patches(), scale: m.scale(), slope: m.Slope}
+	return &maskedModel{maskedData: newMaskedData(m.X), samples: n, patches: m.patches(), scale: m.scale(), slope: m.Slope, winners: m.winners}
+}
+
+// patternsOf sets the rows of pats to the patterns of the neurons in the rows
+// of us.
+func (m *maskedModel) patternsOf(pats [][]uint64, us []float64) {
+	if !m.winners {
+		m.maskedData.patternsOf(pats, us)
+		return
+	}
+	parallel(len(pats), 1, func(lo, hi int) {
+		z := make([]float64, m.n)
+		for j := lo; j < hi; j++ {
+			blas64.Gemv(blas.NoTrans, 1, m.x, blas64.Vector{N: m.d, Inc: 1, Data: us[j*m.d:]}, 0, blas64.Vector{N: m.n, Inc: 1, Data: z})
+			clear(pats[j])
+			for i := range m.samples {
+				best := i
+				for r := i + m.samples; r < m.n; r += m.samples {
+					if z[r] > z[best] {
+						best = r
+					}
+				}
+				if z[best] > 0 {
+					pats[j][best>>6] |= 1 << uint(best&63)
+				}
+			}
+		}
+	})
 }
 
 // adjoint sets row j of g to A_j'r for the pattern j, sign +1.
@@ -29,24 +57,28 @@ func (m *maskedModel) adjoint(g, r []float64, pats [][]uint64) {
 }
 
 func (m *maskedModel) adjointSet(g, r []float64, set *patternSet) {
-	if m.patches > 1 {
-		rep := make([]float64, m.n)
-		for k := 0; k < m.patches; k++ {
-			copy(rep[k*m.samples:], r[:m.samples])
-		}
-		r = rep
-	}
+	r = m.spread(r)
 	m.maskedData.adjointSet(g, r, set)
 	if m.slope != 0 {
 		all := make([]float64, m.d)
-		blas64.Gemv(blas.Trans, m.scale*m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
-		scale(m.scale*(1-m.slope), g)
+		blas64.Gemv(blas.Trans, m.slope, m.x, blas64.Vector{N: m.n, Inc: 1, Data: r}, 0, blas64.Vector{N: m.d, Inc: 1, Data: all})
+		scale(1-m.slope, g)
 		for j := range set.bits {
 			axpy(1, all, g[j*m.d:][:m.d])
 		}
-	} else if m.scale != 1 {
-		scale(m.scale, g)
 	}
+}
+
+// spread gives every row, of a patch, what its sample has in r, scaled.
+func (m *maskedModel) spread(r []float64) []float64 {
+	if m.patches == 1 && m.scale == 1 {
+		return r
+	}
+	rows := make([]float64, m.n)
+	for i := range rows {
+		rows[i] = m.scale * r[i%m.samples]
+	}
+	return rows
 }
 
 // forward sets f to the sum of A_j v_j over patterns of sign +1.

@@ -90,16 +90,6 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			}
 		}
 	}
-	if first == nil && len(r.groups) == 0 && m.Signed && prog.Cones != nil {
-		// The pattern search ended at a network; no harm if it does not fit.
-		for _, sd := range m.Patterns.net {
-			id := 2 * sd.pattern
-			if sd.sign < 0 {
-				id++
-			}
-			axpy(1, sd.v, r.group(id).v)
-		}
-	}
 	done := 0
 	if first != nil {
 		done = first.iter

@@ -82,7 +82,7 @@ func TestGeneratedPatternsBeatSampledOnes(t *testing.T) {
 func TestAscendClimbs(t *testing.T) {
 	p := diabetes(t, ReLU{}, 0.1)
 	X := mat.DenseCopyOf(p.X)
-	m := newMaskedData(X)
+	m := newMaskedModel(&MaskedData{X: X})
 	y := mat.Col(nil, 0, p.Y)
 	const k = 16
 	us, sgn := make([]float64, k*m.d), make([]float64, k)

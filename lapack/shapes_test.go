@@ -18,7 +18,7 @@ func TestSingularValuesOfEveryShape(t *testing.T) {
 		r, c := shape[0], shape[1]
 		A := mat.NewDense(r, c, nil)
 		sum := 0.0
-		A.Apply(func(i, j int, v float64) float64 { v = rng.NormFloat64(); sum += v * v; return v }, A)
+		A.Apply(func(_, _ int, _ float64) float64 { v := rng.NormFloat64(); sum += v * v; return v }, A)
 		for _, kind := range []mat.SVDKind{mat.SVDNone, mat.SVDThin, mat.SVDThinU, mat.SVDThinV} {
 			var svd mat.SVD
 			if !svd.Factorize(A, kind) {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"html"
 	"image/png"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -233,36 +234,52 @@ func (s Set) Split(testFraction float64, seed uint64) (train, test *Set, err err
 	if err := s.check("Split"); err != nil {
 		return nil, nil, err
 	}
-	if !(testFraction > 0 && testFraction < 1) {
-		return nil, nil, fmt.Errorf("data: Split: testFraction is %g: want a fraction between 0 and 1, such as 0.25", testFraction)
-	}
-	groups := [][]int{sequence(s.Len())}
+	var ids []int
 	if len(s.ClassNames) > 0 {
-		ids, err := s.ids()
-		if err != nil {
+		if ids, err = s.ids(); err != nil {
 			return nil, nil, err
 		}
-		groups = make([][]int, len(s.ClassNames))
-		for i, id := range ids {
-			groups[id] = append(groups[id], i)
-		}
 	}
-	rnd := newRand(seed, "split")
-	var in, out []int
-	for _, g := range groups {
-		rnd.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
-		k := int(math.Round(testFraction * float64(len(g))))
-		out = append(out, g[:k]...)
-		in = append(in, g[k:]...)
+	in, out, err := SplitRows(s.Len(), ids, testFraction, seed)
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(in) == 0 || len(out) == 0 {
-		return nil, nil, fmt.Errorf("data: Split: a test fraction of %g of %d samples leaves %d to train on and %d to test: choose another fraction", testFraction, s.Len(), len(in), len(out))
-	}
-	slices.Sort(in)
-	slices.Sort(out)
 	train, test = s.pick(in), s.pick(out)
 	train.Name += " (train)"
 	test.Name += " (test)"
+	return train, test, nil
+}
+
+// SplitRows chooses the samples of Split among n: those to train on and those to
+// test on, both in order. ids are their classes; nil means none.
+func SplitRows(n int, ids []int, testFraction float64, seed uint64) (train, test []int, err error) {
+	if !(testFraction > 0 && testFraction < 1) {
+		return nil, nil, fmt.Errorf("data: Split: testFraction is %g: want a fraction between 0 and 1, such as 0.25", testFraction)
+	}
+	if ids != nil && len(ids) != n {
+		return nil, nil, fmt.Errorf("data: Split: there are %d samples but %d class ids", n, len(ids))
+	}
+	classes := map[int][]int{}
+	for i := range n {
+		id := 0
+		if ids != nil {
+			id = ids[i]
+		}
+		classes[id] = append(classes[id], i)
+	}
+	rnd := newRand(seed, "split")
+	for _, id := range slices.Sorted(maps.Keys(classes)) {
+		g := classes[id]
+		rnd.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+		k := int(math.Round(testFraction * float64(len(g))))
+		test = append(test, g[:k]...)
+		train = append(train, g[k:]...)
+	}
+	if len(train) == 0 || len(test) == 0 {
+		return nil, nil, fmt.Errorf("data: Split: a test fraction of %g of %d samples leaves %d to train on and %d to test: choose another fraction", testFraction, n, len(train), len(test))
+	}
+	slices.Sort(train)
+	slices.Sort(test)
 	return train, test, nil
 }
 

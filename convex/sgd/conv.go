@@ -1,9 +1,11 @@
 package sgd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -34,7 +36,7 @@ type conv struct {
 func (c *conv) threeLayers() bool { return c.kind == "tied" || c.kind == "untied" }
 
 // newConv describes the network of p, or returns nil for one that is not
-// convolutional; X has a sample a row.
+// convolutional, as parallel branches are with every unit a patch; X has a sample a row.
 func newConv(ctx context.Context, p convex.Problem) (c *conv, X *mat.Dense, err error) {
 	c = new(conv)
 	switch arch := p.Arch.(type) {
@@ -46,6 +48,8 @@ func newConv(ctx context.Context, p convex.Problem) (c *conv, X *mat.Dense, err 
 		if c.kind = arch.Filters; c.kind == "" {
 			c.kind = "untied"
 		}
+	case convex.ParallelReLU:
+		c.kind = "untied"
 	default:
 		return nil, nil, nil
 	}
@@ -60,7 +64,9 @@ func newConv(ctx context.Context, p convex.Problem) (c *conv, X *mat.Dense, err 
 		return nil, nil, fmt.Errorf("sgd: %w", err)
 	}
 	patches := p.Patches
-	if len(patches) == 0 {
+	if arch, ok := p.Arch.(convex.ParallelReLU); ok {
+		patches = slices.Repeat([]mat.Matrix{p.X}, cmp.Or(arch.Units, 2))
+	} else if len(patches) == 0 {
 		if patches, err = p.Patching.Patches(p.X); err != nil {
 			return nil, nil, fmt.Errorf("sgd: %w", err)
 		}

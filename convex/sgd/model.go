@@ -123,7 +123,7 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 		m.arch = arch.Name()
 		m.perOutput = arch.Penalty == "per_output" && c > 1
 		width()
-	case convex.CNN, convex.ThreeLayerReLUCNN:
+	case convex.CNN, convex.ThreeLayerReLUCNN, convex.ParallelReLU:
 		m.arch = arch.Name()
 		m.layout = cv
 		width()
@@ -146,7 +146,7 @@ func newModel(ctx context.Context, p convex.Problem, opts *Options) (*model, err
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN, ThreeLayerReLUCNN or CircularReLUCNN, or the method lbfgs, which takes all", arch.Name())
+		return nil, fmt.Errorf("sgd: architecture %s is not trained here: want ReLU, GatedReLU, CNN, ThreeLayerReLUCNN, ParallelReLU or CircularReLUCNN, or the method lbfgs, which takes all", arch.Name())
 	}
 
 	k := m.neurons

@@ -255,8 +255,9 @@ func (o *Options) resolve(n int) (Options, error) {
 //	Σ_i loss(f(x_i), y_i) + Beta/2 Σ_j (|u_j|² + |a_j|²),
 //
 // by gradient steps on its weights. p is what convex.Solve takes, with the
-// architecture ReLU (any number of outputs), GatedReLU, CNN, ThreeLayerReLUCNN or
-// CircularReLUCNN (the method lbfgs takes every other one too), with the decay of each; a gated network's gates are p.Patterns, or if nil those
+// architecture ReLU (any number of outputs), GatedReLU, CNN, ThreeLayerReLUCNN,
+// ParallelReLU or CircularReLUCNN (the method lbfgs takes every other one too),
+// with the decay of each; a gated network's gates are p.Patterns, or if nil those
 // that convex.Lower chooses.
 //
 // An error means that the run could not start. When ctx ends, or the run

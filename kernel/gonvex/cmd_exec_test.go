@@ -11,9 +11,11 @@ import (
 	"github.com/gonvex/gonvex/kernel/notebook"
 )
 
-// TestMain makes this test binary a worker when the supervisor starts it as one.
+// TestMain makes this test binary gonvex when it is started with a command, as the supervisor
+// starts a worker and a sweep its tasks. So started it must never run the tests, which would
+// start it again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		main()
 	}
 	os.Exit(m.Run())

@@ -75,8 +75,8 @@ func (e *CellError) Unwrap() error { return e.cause }
 
 // The tags that have a meaning here, as Jupyter's own tools read them.
 const (
-	tagRaises     = "raises-exception" // the cell may fail; the run goes on
-	tagSkip       = "skip-execution"   // the cell is left as it is
+	TagRaises     = "raises-exception" // the cell may fail; the run goes on
+	TagSkip       = "skip-execution"   // the cell is left as it is
 	tagParameters = "parameters"       // the cell holds the defaults of the parameters
 	tagInjected   = "injected-parameters"
 )
@@ -92,8 +92,8 @@ func Execute(ctx context.Context, nb *Notebook, r Runner, opts *Options) error {
 	if opts == nil {
 		opts = &Options{}
 	}
-	if lang := nb.Language(); lang != "" && lang != "go" && lang != "golang" {
-		return fmt.Errorf("notebook: its kernel's language is %s, not Go", lang)
+	if err := nb.CheckGo(); err != nil {
+		return err
 	}
 	if err := Inject(nb, opts.Parameters); err != nil {
 		return err
@@ -105,7 +105,7 @@ func Execute(ctx context.Context, nb *Notebook, r Runner, opts *Options) error {
 	}
 	nb.Metadata.Set("language_info", languageInfo(opts.Language))
 	for _, c := range nb.Cells {
-		if c.Type == Code && !c.HasTag(tagSkip) {
+		if c.Type == Code && !c.HasTag(TagSkip) {
 			c.Outputs, c.ExecutionCount = nil, nil
 			delete(c.Metadata, "execution")
 		}
@@ -115,7 +115,7 @@ func Execute(ctx context.Context, nb *Notebook, r Runner, opts *Options) error {
 	count := 0
 	var first error
 	for i, c := range nb.Cells {
-		if c.Type != Code || c.HasTag(tagSkip) || strings.TrimSpace(c.Source) == "" {
+		if c.Type != Code || c.HasTag(TagSkip) || strings.TrimSpace(c.Source) == "" {
 			continue
 		}
 		count++
@@ -127,7 +127,7 @@ func Execute(ctx context.Context, nb *Notebook, r Runner, opts *Options) error {
 		if opts.Done != nil {
 			opts.Done(i, c, time.Since(start))
 		}
-		if err == nil || c.HasTag(tagRaises) && !err.fatal() {
+		if err == nil || c.HasTag(TagRaises) && !err.fatal() {
 			continue
 		}
 		if first == nil {
@@ -197,7 +197,7 @@ func (x *execution) cell(ctx context.Context, r Runner, index int, c *Cell, coun
 		})
 	}
 	for _, w := range reply.Warnings {
-		s.stream("stderr", strings.TrimSuffix(w, "\n")+"\n")
+		s.stream("stderr", "warning: "+strings.TrimSuffix(w, "\n")+"\n")
 	}
 	if reply.Status == "ok" && !reply.Died {
 		if reply.Value != nil && len(reply.Value.Data) > 0 {

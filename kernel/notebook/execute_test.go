@@ -118,7 +118,7 @@ func TestExecute(t *testing.T) {
 		{"clear at once", []string{"out a\nclear"}, []string{""}, ""},
 		{"clear waits", []string{"out a\nclear wait\nout b\nout c"}, []string{"stdout:b/c/"}, ""},
 		{"clear waits for what never comes", []string{"out a\nclear wait"}, []string{"stdout:a/"}, ""},
-		{"warnings", []string{"warn w\nvalue x"}, []string{"stderr:w/ result 1:x"}, ""},
+		{"warnings", []string{"warn w\nvalue x"}, []string{"stderr:warning: w/ result 1:x"}, ""},
 		{"no input", []string{"input name?"}, []string{"stdout: the cell asks for input (\"name?\"), which a run without a front end cannot give/"}, ""},
 		{"stop at failure", []string{"out a", "out b\nfail no", "out c"}, []string{"stdout:a/", "stdout:b/ error:panic:no", ""}, "cell 2 (In [2]): panic: no"},
 		{"may fail", []string{"raises-exception| fail no", "out c"}, []string{"error:panic:no", "stdout:c/"}, ""},

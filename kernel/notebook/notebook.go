@@ -139,6 +139,14 @@ func (nb *Notebook) Language() string {
 	return ""
 }
 
+// CheckGo is an error for a notebook that says its code is not Go.
+func (nb *Notebook) CheckGo() error {
+	if lang := nb.Language(); lang != "" && lang != "go" && lang != "golang" {
+		return fmt.Errorf("notebook: its kernel's language is %s, not Go", lang)
+	}
+	return nil
+}
+
 var kernelSpec = map[string]string{"display_name": "Go (Gonvex)", "language": "go", "name": "gonvex"}
 
 func languageInfo(version string) map[string]string {

@@ -97,7 +97,7 @@ func readTable(t *testing.T, file string) []section {
 var knownFailures = map[string]string{}
 
 func TestCells(t *testing.T) {
-	for _, file := range []string{"testdata/cells.txt", "testdata/cells-issues.txt"} {
+	for _, file := range []string{"testdata/cells.txt", "testdata/cells-issues.txt", "testdata/cells-export.txt"} {
 		for _, sec := range readTable(t, file) {
 			t.Run(sec.name, func(t *testing.T) { runSection(t, sec) })
 		}

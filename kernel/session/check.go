@@ -215,10 +215,13 @@ func (t *tx) check(build func() *ast.File) (*types.Package, *types.Info, *CellEr
 		if len(errs) == 0 {
 			return pkg, info, nil
 		}
-		dropped := map[string]bool{}
+		dropped, retry := map[string]bool{}, false
 		for i := range errs {
 			e := &errs[i]
 			if c, _, _ := t.s.position(e.Pos); c == t.n {
+				if retry = t.embedded(*e); retry {
+					break
+				}
 				t.lastPos = e.Pos
 				return nil, nil, t.s.errAt(KindType, e.Pos, plainNames(e.Msg))
 			}
@@ -227,6 +230,9 @@ func (t *tx) check(build func() *ast.File) (*types.Package, *types.Info, *CellEr
 				dropped[d.key] = true
 				t.warnf("%s %s (cell %d) was dropped, it no longer compiles: %s", d.kind, strings.TrimSuffix(d.key, sep), t.s.number(d.cell), plainNames(e.Msg))
 			}
+		}
+		if retry {
+			continue
 		}
 		if len(dropped) == 0 {
 			t.lastPos = errs[0].Pos
@@ -249,7 +255,7 @@ func (t *tx) declAt(p token.Pos) *decl {
 // plainNames takes the session's own marks out of a message.
 func plainNames(m string) string {
 	m = strings.ReplaceAll(m, sep+"old", "")
-	return strings.ReplaceAll(m, sep, "")
+	return ownNames(strings.ReplaceAll(m, sep, ""))
 }
 
 // position is the place of p in a cell, zeros if it is in none.
@@ -346,7 +352,7 @@ func shortType(spelled string) string {
 		}
 		b.WriteString(part)
 	}
-	return b.String()
+	return ownNames(b.String())
 }
 
 // constSource writes a constant as an expression of exactly its value.

@@ -20,7 +20,9 @@ const (
 	KindTypeName  = "type"
 	KindPackage   = "package"
 	KindKeyword   = "keyword"
-	KindPath      = "path"
+	KindPath      = "path" // of an import
+	KindFile      = "file"
+	KindFolder    = "folder"
 	KindMagicName = "magic"
 )
 
@@ -52,13 +54,13 @@ type completer struct {
 	code   string
 	off    int
 	prefix string // what is replaced
-	groups [3][]Match
+	groups [4][]Match
 	seen   map[string]bool
 }
 
 // add offers a match; the groups come one after the other.
 func (c *completer) add(group int, m Match) {
-	if c.seen[m.Text] || m.Text == "_" || strings.Contains(m.Text, sep) || strings.HasPrefix(m.Text, "P_") {
+	if c.seen[m.Text] || m.Text == "_" || strings.Contains(m.Text, sep) || strings.Contains(m.Text, modSep) || strings.HasPrefix(m.Text, "P_") {
 		return
 	}
 	if len(m.Text) < len(c.prefix) || !strings.EqualFold(m.Text[:len(c.prefix)], c.prefix) {
@@ -88,11 +90,12 @@ func (c *completer) ranked() []Match {
 }
 
 func (c *completer) find() {
-	text := c.code[:c.off]
-	if isMagic(c.code) {
-		c.magics(text)
+	rest, takesCode := behind(c.code, c.off)
+	if c.code = rest; !takesCode && isMagic(c.code) {
+		c.magics(c.code[:c.off])
 		return
 	}
+	text := c.code[:c.off]
 	toks, comments, complaint := lex(text)
 	if n := len(comments); n > 0 && comments[n-1][1] == len(text) && !strings.HasSuffix(text, "\n") {
 		return
@@ -102,7 +105,9 @@ func (c *completer) find() {
 	}
 	n := len(toks)
 	if n > 0 && strings.Contains(complaint, "not terminated") {
-		c.importPath(toks, text)
+		if last := toks[n-1]; last.tok == token.STRING && !c.importPath(toks, text) {
+			c.files(text[last.off+1:], true)
+		}
 		return
 	}
 	if n > 0 && toks[n-1].end == c.off && (toks[n-1].tok == token.IDENT || toks[n-1].tok.IsKeyword()) {
@@ -120,22 +125,24 @@ func (c *completer) find() {
 	c.names(at)
 }
 
-// importPath completes the path in an unfinished import.
-func (c *completer) importPath(toks []lexeme, text string) {
+// importPath completes the path in an unfinished import; false if the string at
+// the end is none.
+func (c *completer) importPath(toks []lexeme, text string) bool {
 	last := toks[len(toks)-1]
 	for i := len(toks) - 2; i >= 0; i-- {
 		switch toks[i].tok {
 		case token.IMPORT:
 			c.prefix = text[last.off+1:]
-			for _, p := range stdlib.Paths() {
+			for _, p := range append(stdlib.Paths(), c.s.mods.paths()...) {
 				c.add(0, Match{Text: p, Kind: KindPath})
 			}
-			return
+			return true
 		case token.LPAREN, token.STRING, token.SEMICOLON, token.IDENT, token.PERIOD:
 		default:
-			return
+			return false
 		}
 	}
+	return false
 }
 
 // members completes after a dot.
@@ -168,44 +175,69 @@ func (c *completer) fields(toks []lexeme, text string) {
 	if n == 0 || toks[n-1].tok != token.LBRACE && toks[n-1].tok != token.COMMA && !toks[n-1].auto {
 		return
 	}
-	depth, brace := 0, -1
-	for i := n - 1; i >= 0; i-- {
-		if b := bracket(toks[i].tok); b < 0 {
-			depth++
-		} else if b > 0 {
-			if depth == 0 {
-				if toks[i].tok == token.LBRACE {
-					brace = i
+	if _, t := c.s.literal(text, toks); t != nil {
+		if st, ok := t.Underlying().(*types.Struct); ok {
+			for f := range st.Fields() {
+				if f.Exported() || inMain(f) {
+					c.add(0, match(f))
 				}
-				break
 			}
-			depth--
 		}
 	}
-	if brace < 1 {
-		return
+}
+
+// literal finds the type of the composite literal that is open where toks end,
+// nil if none is.
+func (s *Session) literal(code string, toks []lexeme) (*probe, types.Type) {
+	brace := openBracket(toks, len(toks)-1)
+	if brace < 1 || toks[brace].tok != token.LBRACE {
+		return nil, nil
 	}
-	first := operand(toks, brace-1)
-	if first >= brace || toks[first].tok != token.IDENT {
-		return
+	switch toks[brace-1].tok {
+	case token.LBRACE, token.COMMA, token.COLON: // the type is left out: it is that of the elements around
+		p, around := s.literal(code, toks[:brace])
+		if p == nil {
+			return nil, nil
+		}
+		l, ok := around.Underlying().(interface{ Elem() types.Type })
+		if !ok {
+			return nil, nil
+		}
+		t := l.Elem()
+		if ptr, ok := t.Underlying().(*types.Pointer); ok {
+			t = ptr.Elem()
+		}
+		return p, t
 	}
-	p := c.s.probe(c.code[:c.off], toks[first].off, text[toks[first].off:toks[brace].off])
-	if p == nil {
-		return
-	}
-	tv := p.info.Types[p.expr]
-	if !tv.IsType() {
-		return
-	}
-	st, ok := tv.Type.Underlying().(*types.Struct)
-	if !ok {
-		return
-	}
-	for f := range st.Fields() {
-		if f.Exported() || inMain(f) {
-			c.add(0, match(f))
+	first := brace
+	for before := -1; first > 0 && before != first; {
+		before = first
+		switch toks[first-1].tok {
+		case token.IDENT, token.PERIOD, token.MUL, token.MAP:
+			first--
+		case token.RBRACK:
+			first = max(openBracket(toks, first-2), 0)
 		}
 	}
+	if first == brace {
+		return nil, nil
+	}
+	p := s.probe(code[:toks[brace].off], toks[first].off, code[toks[first].off:toks[brace].off])
+	if p == nil || !p.info.Types[p.expr].IsType() {
+		return nil, nil
+	}
+	return p, p.info.Types[p.expr].Type
+}
+
+// openBracket is the innermost bracket that is open at token i, which may be
+// that bracket itself; -1 if none is.
+func openBracket(toks []lexeme, i int) int {
+	for depth := 0; i >= 0; i-- {
+		if depth -= bracket(toks[i].tok); depth < 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // names completes a name by itself.
@@ -214,42 +246,42 @@ func (c *completer) names(at int) {
 		for sc := p.scope; sc != nil && sc != p.pkg.Scope() && sc != types.Universe; sc = sc.Parent() {
 			for _, n := range sc.Names() {
 				if o := sc.Lookup(n); o.Pos() < p.at {
-					c.add(0, match(o))
+					c.add(1, match(o))
 				}
 			}
 		}
 		for _, n := range p.pkg.Scope().Names() {
-			c.add(0, match(p.pkg.Scope().Lookup(n)))
+			c.add(1, match(p.pkg.Scope().Lookup(n)))
 		}
 	}
 	w := c.s.world.Load()
 	for k, d := range w.decls {
 		if d.kind != declMethod {
-			c.add(0, Match{Text: k, Kind: map[declKind]string{declFunc: KindFunction, declType: KindTypeName, declVar: KindVariable, declConst: KindConstant}[d.kind], Signature: c.s.declaration(d)})
+			c.add(1, Match{Text: k, Kind: map[declKind]string{declFunc: KindFunction, declType: KindTypeName, declVar: KindVariable, declConst: KindConstant}[d.kind], Signature: c.s.declaration(d)})
 		}
 	}
 	for n, p := range w.imports {
 		if !strings.HasPrefix(n, ".") {
-			c.add(0, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
+			c.add(1, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
 		}
 	}
 	for _, n := range favourites {
 		if p, ok := stdlib.Named(n); ok {
-			c.add(0, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
+			c.add(1, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
 		}
 	}
 	if c.prefix == "" {
 		return
 	}
 	for _, n := range types.Universe.Names() {
-		c.add(1, match(types.Universe.Lookup(n)))
+		c.add(2, match(types.Universe.Lookup(n)))
 	}
 	for k := token.BREAK; k <= token.VAR; k++ {
-		c.add(1, Match{Text: k.String(), Kind: KindKeyword})
+		c.add(2, Match{Text: k.String(), Kind: KindKeyword})
 	}
 	for _, n := range stdlib.Names() {
 		if p, ok := stdlib.Named(n); ok {
-			c.add(2, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
+			c.add(3, Match{Text: n, Kind: KindPackage, Signature: "package " + p})
 		}
 	}
 }
@@ -265,20 +297,20 @@ func (s *Session) declaration(d *decl) string {
 		c.Body, c.Doc = nil, nil
 		return plainNames(s.print(&c))
 	case declType:
-		line, _, more := strings.Cut(s.print(d.spec), "\n")
+		line, _, more := strings.Cut(plainNames(s.print(d.spec)), "\n")
 		if more {
 			line += " … }"
 		}
 		return "type " + line
 	case declConst:
-		return strings.TrimSpace("const " + d.key + " " + shortType(d.typ) + " = " + d.val)
+		return strings.TrimSpace("const "+d.key+" "+shortType(d.typ)) + " = " + d.val
 	}
 	return "var " + d.key + " " + shortType(d.typ)
 }
 
 // match describes an object.
 func match(o types.Object) Match {
-	m := Match{Text: o.Name(), Signature: types.ObjectString(o, qualifier)}
+	m := Match{Text: o.Name(), Signature: ownNames(types.ObjectString(o, qualifier))}
 	switch o := o.(type) {
 	case *types.PkgName:
 		m.Kind = KindPackage

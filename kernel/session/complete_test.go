@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -80,6 +82,12 @@ func TestComplete(t *testing.T) {
 		{"pt.norm|", "Norm", KindMethod, ""},
 		{"err := convex.|", "Solve", KindFunction, ""},
 		{"sol, err := convex.Solve(ctx, convex.Problem{X: a, |}, nil)", "Beta", KindField, ""},
+		{"q := []Point{{|", "X", KindField, ""},
+		{"q := map[string]*Point{\n\t\"a\": {X: 1, |", "label", KindField, ""},
+		{"convex.Problem{Arch: convex.CNN{|", "Pool", KindField, "Beta"},
+		{"%time pt.|", "Norm", KindMethod, ""},
+		{"%timeit\npt.N|", "Norm", KindMethod, "X"},
+		{"%tim|", "timeit", KindMagicName, ""},
 	} {
 		code, cursor := at(c.code)
 		got := s.Complete(code, cursor)
@@ -107,6 +115,48 @@ func TestComplete(t *testing.T) {
 		s.Complete(code, cursor)
 		s.Inspect(code, cursor, 0)
 		s.Complete(code, cursor+100)
+	}
+}
+
+// Names of files, where a string or a magic may name one.
+func TestCompleteFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"train.csv", "two words.csv", ".hidden", "tab\tname", "folder/inner.npy"} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("123"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newSession(t)
+	for _, c := range []struct{ code, want, kind string }{ // want lists all matches
+		{"os.Open(\"|\")", "folder/ train.csv two words.csv", "folder file file"},
+		{"é := `tr|", "train.csv", "file"},
+		{"data.Open(\"folder/|\")", "folder/inner.npy", "file"},
+		{"x(\"./FO|", "./folder/", "folder"},
+		{"x(\".h|", ".hidden", "file"},
+		{"x(\"nosuch/|", "", ""},
+		{"x('t|", "", ""},
+		{"%load tw|", "two words.csv", "file"},
+		{"%time os.Open(\"two w|", "two words.csv", "file"},
+	} {
+		code, cursor := at(c.code)
+		got := s.Complete(code, cursor)
+		var names, kinds []string
+		for _, m := range got.Matches {
+			names, kinds = append(names, m.Text), append(kinds, m.Kind)
+		}
+		if strings.Join(names, " ") != c.want || strings.Join(kinds, " ") != c.kind {
+			t.Errorf("%q: %q %q", c.code, names, kinds)
+		}
+		if len(names) > 0 && !strings.EqualFold(string([]rune(code)[got.Start:got.End]), names[0][:got.End-got.Start]) {
+			t.Errorf("%q: replaces [%d, %d)", c.code, got.Start, got.End)
+		}
+	}
+	dir := t.TempDir()
+	if m := s.Complete("\""+dir+"/", len(dir)+2).Matches; len(m) != 0 {
+		t.Errorf("an empty folder has %v", m)
 	}
 }
 
@@ -141,6 +191,35 @@ func TestInspect(t *testing.T) {
 		for _, w := range c.want {
 			if !strings.Contains(b.Text(), w) {
 				t.Errorf("%q: no %q in\n%.400s", c.code, w, b.Text())
+			}
+		}
+	}
+	mustRun(t, s, "// Point is a place.\ntype Point struct {\n\t// X goes right.\n\tX float64\n\tY float64 // up\n}\n// Norm is the length.\nfunc (p Point) Norm() float64 { return 0 }\nA := mat.NewDense(3, 4, nil)\n// The rate of\n// learning.\nrate := 0.5\n\nxs := []float64{1, 2} // two numbers\n// Most is the most.\nconst Most = 7")
+	mustRun(t, s, "m := map[string]int{\"a\": 1}\nrows := [][]int{{1, 2, 3}, {4, 5, 6}}\nvar none *mat.Dense\nvar when error\npt := Point{}\nname := \"iris\"")
+	mustRun(t, s, "p := convex.Problem{X: A, Y: mat.NewDense(3, 1, nil), Loss: convex.Logistic, Beta: 0.1}\nsol := &convex.Solution{Status: convex.Optimal, Primal: 2, Lower: 1}")
+	for code, want := range map[string][]string{
+		"A|":             {"var A *mat.Dense 3×4"},
+		"rate|":          {"var rate float64 = 0.5", "The rate of learning."},
+		"xs|":            {"var xs []float64 length 2", "two numbers"},
+		"m|":             {"length 1"},
+		"rows|":          {"var rows [][]int 2×3"},
+		"none|":          {"= nil"},
+		"when|":          {"var when error = nil"},
+		"name|":          {"= \"iris\""},
+		"p|":             {"X 3×4", "Y 3×1", "logistic", "beta 0.1"},
+		"sol|":           {"optimal", "objective 2", "lower bound 1"},
+		"Most|":          {"const Most = 7", "Most is the most."},
+		"Point|":         {"Point is a place.", "Norm() float64"},
+		"pt.X|":          {"field X float64", "X goes right."},
+		"pt.Y|":          {"field Y float64", "up"},
+		"Point{X|: 1}":   {"X goes right."},
+		"%time pt.No|rm": {"Norm is the length."},
+	} {
+		code, cursor := at(code)
+		b, ok := s.Inspect(code, cursor, 0)
+		for _, w := range want {
+			if !ok || !strings.Contains(b.Text(), w) {
+				t.Errorf("%q: no %q in\n%s", code, w, b.Text())
 			}
 		}
 	}

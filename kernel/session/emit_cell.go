@@ -33,7 +33,9 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
 	if err := t.writeInstances(); err != nil {
 		return err
 	}
-	t.entry = fmt.Sprintf("C_%d", t.n)
+	if t.entry == "" {
+		t.entry = fmt.Sprintf("C_%d", t.n)
+	}
 	if ts := t.typeDefs.String(); ts != "" {
 		if err := t.s.load("package main\n" + ts); err != nil {
 			return err
@@ -162,11 +164,14 @@ func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
 		inits(i)
 		if last != nil && i == len(body.List)-1 {
 			b.WriteString(em.show(last))
+		} else if s, ok := em.dropped(st); ok {
+			b.WriteString(s)
 		} else {
 			b.WriteString(em.stmt(st))
 		}
 	}
 	inits(len(body.List))
+	b.WriteString(em.unread(body))
 	if framed {
 		b.WriteString("})\n")
 	}

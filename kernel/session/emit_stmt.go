@@ -15,6 +15,7 @@ import (
 const (
 	lineMul  = 1 << 14
 	maxCells = 1<<30/lineMul - 1
+	colMul   = 1 << 10 // R_line has the column too: position*colMul + column
 )
 
 func position(cell, line int) int { return cell*lineMul + min(line, lineMul-1) }
@@ -29,7 +30,7 @@ func (em *emitter) at(p token.Pos, risky bool) string {
 	}
 	s := fmt.Sprintf("/*line _.go:%d:%d*/", position(c, l), col)
 	if risky {
-		s += fmt.Sprintf("R_line = %d; ", position(c, l))
+		s += fmt.Sprintf("R_line = %d; ", position(c, l)*colMul+min(col, colMul-1))
 	}
 	return s
 }
@@ -545,7 +546,7 @@ func (em *emitter) rhs(x *ast.AssignStmt) []string {
 	if x.Tok == token.DEFINE || len(x.Lhs) != len(x.Rhs) || x.Tok == token.SHL_ASSIGN || x.Tok == token.SHR_ASSIGN {
 		var ss []string
 		for _, e := range x.Rhs {
-			ss = append(ss, em.expr(e))
+			ss = append(ss, em.functionValue(e, em.expr(e)))
 		}
 		return ss
 	}
@@ -564,6 +565,27 @@ func (em *emitter) rhs(x *ast.AssignStmt) []string {
 		ss = append(ss, s)
 	}
 	return ss
+}
+
+// functionValue writes a declared function as a value that defines a variable:
+// from the bare name yaegi takes its own node for the function, and spoils the
+// function for later uses too.
+func (em *emitter) functionValue(e ast.Expr, s string) string {
+	name := ast.Unparen(e)
+	switch x := name.(type) {
+	case *ast.IndexExpr:
+		name = x.X
+	case *ast.IndexListExpr:
+		name = x.X
+	}
+	id, ok := ast.Unparen(name).(*ast.Ident)
+	if !ok {
+		return s
+	}
+	if f, ok := em.info.Uses[id].(*types.Func); !ok || !topLevel(f) {
+		return s
+	}
+	return "(" + em.typ(em.info.TypeOf(e)) + ")(" + s + ")"
 }
 
 func (em *emitter) localDecl(x *ast.DeclStmt) string {
@@ -589,7 +611,7 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 			case len(v.Values) == len(v.Names): // see hoistCalls
 				var tmp []string
 				for _, e := range v.Values {
-					val := em.to(e, ty)
+					val := em.functionValue(e, em.to(e, ty))
 					if len(v.Names) > 1 && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
 						n := em.fresh("v")
 						o.WriteString(n + " := " + val + "\n")

@@ -11,6 +11,7 @@ import (
 const (
 	KindSyntax      = "syntax"      // the cell does not parse
 	KindType        = "type"        // the cell does not type-check
+	KindModule      = "module"      // a third-party module cannot be had or not be interpreted
 	KindInterpreter = "interpreter" // valid Go that the interpreter cannot run
 	KindPanic       = "panic"       // the cell panicked while it ran
 	KindInterrupted = "interrupted" // the cell's context ended
@@ -19,7 +20,7 @@ const (
 )
 
 var kindNames = map[string]string{
-	KindSyntax: "SyntaxError", KindType: "TypeError", KindInterpreter: "InterpreterLimit", KindPanic: "Panic",
+	KindSyntax: "SyntaxError", KindType: "TypeError", KindModule: "ModuleError", KindInterpreter: "InterpreterLimit", KindPanic: "Panic",
 	KindInterrupted: "Interrupted", KindLimit: "LimitExceeded", KindExit: "Exit",
 }
 
@@ -32,6 +33,7 @@ type CellError struct {
 	Cell, Line, Col int
 	Source          string   // the line of source at the position
 	Advice          string   // what to do about it, may be empty
+	Values          string   // what the variables at a panic hold
 	Trace           []string // calls that were open at a panic, innermost first
 }
 
@@ -71,6 +73,9 @@ func (e *CellError) Traceback() []string {
 			lines = append(lines, "    "+strings.Repeat(" ", utf8.RuneCountInString(before))+ansiRed+"^"+ansiReset)
 		}
 	}
+	if e.Values != "" {
+		lines = append(lines, "  with "+e.Values)
+	}
 	for _, t := range e.Trace {
 		lines = append(lines, "  in "+t)
 	}
@@ -91,6 +96,9 @@ func (s *Session) finish(e *CellError, w *world) *CellError {
 	e.Name = kindNames[e.Kind]
 	if e.Cell == 0 {
 		e.Cell = s.count
+	}
+	if e.Kind == KindPanic && e.Line > 0 {
+		s.explain(e, w)
 	}
 	if e.Line > 0 {
 		lines := strings.Split(s.source(e.Cell), "\n")

@@ -155,7 +155,7 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 				p.b.WriteString(p.space(", "))
 			}
 			if p.plus || p.sharp {
-				p.b.WriteString(u.Field(i).Name() + ":")
+				p.b.WriteString(bareName(u.Field(i).Name()) + ":")
 			}
 			p.value(v.Field(i), u.Field(i).Type())
 		}
@@ -439,7 +439,7 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 
 // typeString is a type as Go prints it.
 func typeString(t types.Type) string {
-	return types.TypeString(t, (*types.Package).Name)
+	return ownTypes(types.TypeString(t, (*types.Package).Name))
 }
 
 // formatted hands a value of a session type to package fmt.

@@ -2,9 +2,11 @@ package session
 
 import (
 	"fmt"
+	"go/ast"
 	"go/doc/comment"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 
 	"github.com/gonvex/gonvex/kernel/display"
@@ -18,6 +20,7 @@ import (
 func (s *Session) Inspect(code string, cursor, detail int) (display.Bundle, bool) {
 	code = strings.ReplaceAll(code, "\r\n", "\n ") // keeps the code points in place
 	off := byteOffset(code, cursor)
+	code, _ = behind(code, off)
 	toks, _, _ := lex(code)
 	i := nameAt(toks, off)
 	if i < 0 {
@@ -31,6 +34,17 @@ func (s *Session) Inspect(code string, cursor, detail int) (display.Bundle, bool
 		return display.Bundle{}, false
 	}
 	expr := code[toks[first].off:toks[i].end]
+	if i+1 < len(toks) && toks[i+1].tok == token.COLON && first == i { // perhaps the key of a struct literal
+		if p, t := s.literal(code, toks[:i]); t != nil {
+			if st, ok := t.Underlying().(*types.Struct); ok {
+				for f := range st.Fields() {
+					if f.Name() == expr {
+						return s.describe(p, f, detail), true
+					}
+				}
+			}
+		}
+	}
 	p := s.probe(code, toks[first].off, expr)
 	if p == nil {
 		return display.Bundle{}, false
@@ -88,9 +102,12 @@ func calleeAt(toks []lexeme, off int) int {
 func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle {
 	if pn, ok := o.(*types.PkgName); ok {
 		d, _ := stdlib.DocOf(pn.Imported().Path(), "")
+		if doc := s.mods.doc(pn.Imported().Path()); doc != "" {
+			d.Text = doc
+		}
 		return docBundle(fmt.Sprintf("package %s // import %q", pn.Imported().Name(), pn.Imported().Path()), d.Text)
 	}
-	sig := types.ObjectString(o, qualifier)
+	sig := ownNames(types.ObjectString(o, qualifier))
 	if o.Pkg() == nil {
 		d, ok := stdlib.DocOf("builtin", o.Name())
 		if !ok {
@@ -102,7 +119,9 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 	if owner := ownerOf(p, o); owner != "" {
 		key = owner + "." + key
 	}
-	if !inMain(o) {
+	if mp := s.mods.get(o.Pkg().Path()); mp != nil { // seen from outside; inside it is a declaration like the cells'
+		key = mp.prefix + key
+	} else if !inMain(o) {
 		if d, ok := stdlib.DocOf(o.Pkg().Path(), key); ok {
 			if d.Signature != "" {
 				sig = d.Signature
@@ -112,26 +131,98 @@ func (s *Session) describe(p *probe, o types.Object, detail int) display.Bundle 
 		return docBundle(sig, fmt.Sprintf("import %q", o.Pkg().Path()))
 	}
 	d := p.w.decls[key]
-	if d == nil || !topLevel(o) && d.kind != declMethod {
+	switch {
+	case d == nil:
+		owner, _, _ := strings.Cut(key, ".")
+		if d = p.w.decls[owner]; d == nil || d.spec == nil || owner == key {
+			return docBundle(sig, "")
+		}
+		return docBundle(sig, declared(fieldDoc(d.spec, o.Name()), s, d))
+	case inMain(o) && !topLevel(o) && d.kind != declMethod:
 		return docBundle(sig, "")
 	}
-	text := ""
-	if d.fn != nil && d.fn.Doc != nil {
-		text = d.fn.Doc.Text()
-	}
+	text := d.doc
 	switch {
+	case d.kind == declVar && s.mods.owner(d.key) != "":
+	case d.kind == declVar:
+		text = commentAt(s.source(d.cell), d.line)
+		if sum := s.summary(d); sum != "" {
+			sig += " " + sum
+		}
+	case d.kind == declConst:
+		sig = s.declaration(d)
 	case d.kind == declType, detail > 0 && d.node() != nil:
-		sig = s.print(d.node())
+		sig = plainNames(s.print(d.node()))
 		if d.kind == declType {
 			sig = "type " + sig
+			sig += s.methodList(p.w, d)
 		}
 	case d.fn != nil:
-		sig = s.declaration(d)
+		text, sig = d.fn.Doc.Text(), s.declaration(d)
 	}
 	if d.predeclared {
 		return docBundle(sig, text)
 	}
-	return docBundle(sig, strings.TrimSpace(fmt.Sprintf("%s\n\ndeclared in cell %d", text, s.number(d.cell))))
+	return docBundle(sig, declared(text, s, d))
+}
+
+// declared is a doc comment and where what it is about was declared.
+func declared(text string, s *Session, d *decl) string {
+	place := fmt.Sprintf("declared in cell %d", s.number(d.cell))
+	if path := s.mods.owner(d.key); path != "" {
+		place = fmt.Sprintf("import %q", path)
+	}
+	return strings.TrimSpace(text + "\n\n" + place)
+}
+
+// methodList is the declarations of a type's methods.
+func (s *Session) methodList(w *world, d *decl) string {
+	text := ""
+	for _, m := range w.sorted(func(m *decl) bool { return m.kind == declMethod && m.recv == d.key }) {
+		text += "\n" + s.declaration(m)
+	}
+	return text
+}
+
+// fieldDoc is the comment above or behind a field of a struct type.
+func fieldDoc(spec *ast.TypeSpec, name string) string {
+	text := ""
+	ast.Inspect(spec.Type, func(n ast.Node) bool {
+		f, ok := n.(*ast.Field)
+		if ok && text == "" && slices.ContainsFunc(f.Names, func(id *ast.Ident) bool { return id.Name == name }) {
+			text = strings.TrimSpace(f.Doc.Text() + f.Comment.Text())
+		}
+		return text == ""
+	})
+	return text
+}
+
+// commentAt is the comment that ends on the line above the given one, or else
+// stands behind the code on it.
+func commentAt(src string, line int) string {
+	if line < 1 {
+		return ""
+	}
+	_, comments, _ := lex(src)
+	var above []string
+	next := line // where the block of comments above must go on
+	for _, c := range slices.Backward(comments) {
+		first, last := 1+strings.Count(src[:c[0]], "\n"), 1+strings.Count(src[:c[1]], "\n")
+		start := strings.LastIndexByte(src[:c[0]], '\n') + 1
+		alone := strings.TrimSpace(src[start:c[0]]) == ""
+		switch {
+		case last == next-1 && alone:
+			above = append([]string{src[c[0]:c[1]]}, above...)
+			next = first
+		case first == line && !alone && next == line && len(above) == 0:
+			above, next = []string{src[c[0]:c[1]]}, -1
+		}
+	}
+	var group ast.CommentGroup
+	for _, text := range above {
+		group.List = append(group.List, &ast.Comment{Text: text})
+	}
+	return group.Text()
 }
 
 // ownerOf is the type a method or selected field belongs to.

@@ -68,14 +68,36 @@ func textResult(res *Result, text string) {
 	res.Value = &display.Bundle{Data: map[string]any{display.MIMEText: strings.TrimRight(text, "\n")}}
 }
 
-// magics completes the name of a magic.
+// behind blanks the name of a magic that takes code, when byte off is behind
+// it, so that the code can be completed and inspected where it stands.
+func behind(code string, off int) (string, bool) {
+	start := strings.IndexByte(code, '%')
+	if start < 0 || strings.TrimSpace(code[:start]) != "" {
+		return code, false
+	}
+	line, _, _ := strings.Cut(code[start:], "\n")
+	name, _, _ := strings.Cut(line, " ")
+	m, ok := magics[strings.TrimLeft(name, "%")]
+	if !ok || off <= start+len(name) || !strings.Contains(m.usage, "CODE") {
+		return code, false
+	}
+	return code[:start] + strings.Repeat(" ", len(name)) + code[start+len(name):], true
+}
+
+// magics completes the name of a magic and, where it is no code, what it takes.
 func (c *completer) magics(text string) {
-	i := strings.LastIndexByte(text, '%')
-	if i < 0 || strings.ContainsAny(text[i:], " \n") {
+	name, arg, named := strings.Cut(text[strings.LastIndexByte(text, '%')+1:], " ")
+	if strings.Contains(text, "\n") {
 		return
 	}
-	c.prefix = strings.TrimLeft(text[i:], "%")
-	for name, m := range magics {
-		c.add(0, Match{Text: name, Kind: KindMagicName, Signature: m.usage + ": " + m.help})
+	if !named {
+		c.prefix = name
+		for name, m := range magics {
+			c.add(0, Match{Text: name, Kind: KindMagicName, Signature: m.usage + ": " + m.help})
+		}
+		return
+	}
+	if strings.Contains(magics[name].usage, "FILE") {
+		c.files(strings.TrimLeft(arg, " "), false)
 	}
 }

@@ -12,7 +12,7 @@ func init() {
 		w := s.world.Load()
 		var b strings.Builder
 		tw := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-		for _, d := range w.sorted(func(d *decl) bool { return !d.predeclared }) {
+		for _, d := range w.sorted(func(d *decl) bool { return !d.predeclared && !strings.Contains(d.key, modSep) }) {
 			fmt.Fprintf(tw, "%s\t%s\tcell %d\n", d.key, s.declaration(d), s.number(d.cell))
 		}
 		tw.Flush()

@@ -178,7 +178,7 @@ func (s *Session) panicError(v any, calls []string) *CellError {
 	}
 	ce.Msg = s.rt.panicText(v)
 	if l := int(*s.m.line); l > 0 {
-		ce.Cell, ce.Line = l/lineMul, l%lineMul
+		ce.Cell, ce.Line, ce.Col = l/colMul/lineMul, l/colMul%lineMul, l%colMul
 	}
 	return ce
 }

@@ -21,8 +21,9 @@ type rt struct {
 	number   func(cell int) int // see Session.number
 
 	mu      sync.Mutex
-	shown   []shown // the values of the last expression
-	strays  []stray // panics on goroutines since the last look
+	shown   []shown  // the values of the last expression
+	strays  []stray  // panics on goroutines since the last look
+	unseen  []string // warnings about errors that a cell left
 	types   []types.Type
 	typeIDs map[string]int
 	methods map[string]map[string]method // session type -> published methods
@@ -65,6 +66,7 @@ func (r *rt) exports() map[string]reflect.Value {
 	m := map[string]reflect.Value{"Frame": reflect.ValueOf((*Frame)(nil))}
 	for name, fn := range map[string]any{
 		"Show": r.show, "ShowAny": func(id int, v any) { r.show(id, v) }, "Fmt": r.format, "Method": r.method, "Forget": r.forget,
+		"Unread":  r.unread,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "NoConversion": noConversion,
@@ -139,6 +141,29 @@ func (r *rt) goPanic(v any, line int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.strays = append(r.strays, stray{v, line})
+}
+
+// unread notes an error that a cell has left without a look.
+func (r *rt) unread(what string, line int, err error) {
+	if err == nil {
+		return
+	}
+	text, _, more := strings.Cut(r.panicText(err), "\n")
+	if more {
+		text += " …"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unseen = append(r.unseen, fmt.Sprintf("%s (line %d) is not nil and was not looked at: %s", what, line, text))
+}
+
+// warned returns and clears the warnings of the cell.
+func (r *rt) warned() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.unseen
+	r.unseen = nil
+	return w
 }
 
 // take returns and clears what the cell showed and the panics of its goroutines.

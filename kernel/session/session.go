@@ -46,6 +46,7 @@ type Session struct {
 	m      *machine
 	world  atomic.Pointer[world] // the committed world; never written in place
 	ctxVar reflect.Value         // the cells' ctx
+	mods   modules               // what %get brought
 
 	mu        sync.Mutex // held by Execute
 	count     int        // cells executed
@@ -132,8 +133,9 @@ func (s *Session) warm() {
 func (s *Session) reset() error {
 	if s.fset == nil {
 		s.fset = token.NewFileSet()
-		s.imp = stdlib.Importer(s.fset)
+		s.imp = withModules{stdlib.Importer(s.fset), &s.mods}
 	}
+	s.mods.unload()
 	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
 	s.rt = newRT(s.opt)
 	s.rt.number = s.number
@@ -144,13 +146,23 @@ func (s *Session) reset() error {
 	if err := s.start(); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
+	w, err := s.emptyWorld()
+	if err != nil {
+		return err
+	}
+	s.world.Store(w)
+	return nil
+}
+
+// emptyWorld is the world before the first cell.
+func (s *Session) emptyWorld() (*world, error) {
 	for _, p := range []string{"cmp", "iter", "sync", "sort", "context"} { // what the prelude and ctx name
 		s.aliases.Store(alias(p), p)
 	}
 	w := &world{decls: map[string]*decl{}, imports: map[string]string{}}
 	f, err := parser.ParseFile(s.fset, "predeclared", predeclared, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, d := range f.Decls {
 		fd := d.(*ast.FuncDecl)
@@ -158,8 +170,7 @@ func (s *Session) reset() error {
 		w.decls[fd.Name.Name] = &decl{kind: declFunc, key: fd.Name.Name, fn: fd, emitted: emitted, refs: map[string]bool{}, predeclared: true}
 	}
 	w.decls["ctx"] = &decl{kind: declVar, key: "ctx", typ: alias("context") + ".Context", emitted: "R_ctx", refs: map[string]bool{}, predeclared: true}
-	s.world.Store(w)
-	return nil
+	return w, nil
 }
 
 // SetCount gives the next cell the number that its notebook shows: messages
@@ -216,12 +227,17 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 // execute compiles and runs a cell; the world it returns is the one in which
 // an error is to be explained.
 func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
+	if ce := s.importModules(ctx, code); ce != nil {
+		return s.world.Load(), ce
+	}
 	entry, w, ce := s.compile(code, res)
 	if ce != nil {
 		return w, ce
 	}
 	ce = s.run(ctx, entry)
+	s.m.forget(entry)
 	vals, _ := s.rt.take()
+	res.Warnings = append(res.Warnings, s.rt.warned()...)
 	if ce == nil {
 		res.Value = s.rt.bundle(vals)
 	}
@@ -251,13 +267,26 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 		return "", t.w, ce
 	}
 	res.Warnings = t.warnings
+	s.commit(t)
+	return t.entry, t.w, nil
+}
+
+// commit makes the world of a compiled cell the session's. Functions that no
+// name leads to any more are forgotten.
+func (s *Session) commit(t *tx) {
 	for _, d := range t.w.decls {
-		if d.dirty {
+		if d.dirty { // the others are shared with who completes and inspects
 			d.dirty = false
 		}
 	}
+	var gone []string
+	for k, d := range s.world.Load().decls {
+		if now := t.w.decls[k]; d.fn != nil && !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
+			gone = append(gone, d.emitted)
+		}
+	}
 	s.world.Store(t.w)
-	return t.entry, t.w, nil
+	s.m.forget(gone...)
 }
 
 // namedPackage is the package that a cell means by a name it does not import:

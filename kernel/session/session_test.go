@@ -48,9 +48,9 @@ func TestErrors(t *testing.T) {
 		{"if n == 3 {\n}\nelse {\n}", KindSyntax, "", "} else {", 3, 1},
 		{"for {", KindSyntax, "expected '}'", "close it", 1, 5},
 		{"x := 'abc'", KindSyntax, "", "double quotes", 1, 6},
-		{"// é\nvalues[n]", KindPanic, "index out of range", "0 to len-1", 2, 0},
-		{"var m map[string]int\nm[\"a\"] = 1", KindPanic, "nil map", "make the map", 2, 0},
-		{"os.Exit(2)", KindExit, "os.Exit(2)", "return", 1, 0},
+		{"// é\nvalues[n]", KindPanic, "index out of range", "0 to len-1", 2, 8},
+		{"var m map[string]int\nm[\"a\"] = 1", KindPanic, "nil map", "make the map", 2, 3},
+		{"os.Exit(2)", KindExit, "os.Exit(2)", "return", 1, 1},
 		{"%nosuch", KindSyntax, "no magic", "%help", 1, 1},
 	} {
 		e := fails(t, s, c.code)
@@ -67,6 +67,44 @@ func TestErrors(t *testing.T) {
 	tb := fails(t, s, "\ty := \"é\" + nope").Traceback()
 	if tb[1] != "     y := \"é\" + nope" || strings.Index(strings.ReplaceAll(tb[2], ansiRed, ""), "^") != strings.Index(strings.ReplaceAll(tb[1], "é", "e"), "nope") {
 		t.Errorf("the caret is not under the name:\n%s", strings.Join(tb, "\n"))
+	}
+}
+
+// A panic points at what can be meant in its statement and says what the cell's
+// variables in it hold.
+func TestPanicPlaces(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "xs := []float64{1, 2}\nn := 5\nzero := 0\nA := mat.NewDense(3, 4, nil)\nB := mat.NewDense(2, 2, nil)\nvar p *struct{ X int }\nvar m map[string]int\nvar v any = 3\nfunc at(xs []float64, n int) float64 {\n\treturn 1 +\n\t\txs[n]\n}")
+	for _, c := range []struct {
+		code, values string
+		line, col    int
+	}{
+		{"xs[n]", "xs length 2, n = 5", 1, 4},
+		{"1 + 1\ny := 2*xs[n] + 1", "xs length 2, n = 5", 2, 11},
+		{"if n > 2 {\n\txs[n]++\n}", "xs length 2, n = 5", 2, 5},
+		{"for n := range 5 {\n\txs[n]++\n}", "xs length 2", 2, 5}, // n is the loop's own
+		{"var C mat.Dense\nC.Mul(A, B)", "A 3×4, B 2×2", 2, 7},
+		{"A.At(n, 0)", "A 3×4, n = 5", 1, 6},
+		{"p.X", "p = nil", 1, 1},
+		{"fmt.Println(p.X)", "p = nil", 1, 13},
+		{"m[\"a\"] = n", "m = nil, n = 5", 1, 3},
+		{"v.(string)", "v = 3", 1, 1},
+		{"xs[1:n]", "xs length 2, n = 5", 1, 4},
+		{"n / zero", "n = 5, zero = 0", 1, 5},
+		{"%time xs[n]", "xs length 2, n = 5", 1, 10},
+		{"panic(n)", "n = 5", 1, 1},
+		{"fmt.Print(1); panic(2)", "", 1, 15},
+	} {
+		e := fails(t, s, c.code)
+		if e.Kind != KindPanic || e.Line != c.line || e.Col != c.col || !strings.HasPrefix(e.Values, c.values) || c.values == "" && e.Values != "" {
+			t.Errorf("%q: %d:%d with %q, want %d:%d with %q", c.code, e.Line, e.Col, e.Values, c.line, c.col, c.values)
+		}
+		if c.values != "" && !strings.Contains(strings.Join(e.Traceback(), "\n"), "with "+c.values) {
+			t.Errorf("%q: the values are not shown", c.code)
+		}
+	}
+	if e := fails(t, s, "at(xs, n)"); e.Cell != 1 || e.Line != 11 || e.Col != 6 || e.Values != "" {
+		t.Errorf("in a function of an earlier cell: %+v", e)
 	}
 }
 

@@ -49,11 +49,6 @@ func (r *rt) custom(s shown) any {
 		return v.Interface()
 	}
 	p := &printer{r: r, plus: true, show: true}
-	if v.Kind() == reflect.String && sessionNamed(t) != nil {
-		if _, ok := r.ownText(v, t, true); !ok {
-			return v.String()
-		}
-	}
 	p.value(v, t)
 	text := p.b.String()
 	c := display.Custom{Text: func() string { return text }}

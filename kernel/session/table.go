@@ -32,7 +32,7 @@ func (r *rt) table(v reflect.Value, t types.Type) (display.Table, bool) {
 			return tab, false
 		}
 		for i := range min(u.NumFields(), tableRows) {
-			tab.Add(u.Field(i).Name(), r.entry(v.Field(i), u.Field(i).Type()))
+			tab.Add(bareName(u.Field(i).Name()), r.entry(v.Field(i), u.Field(i).Type()))
 		}
 		return tab, true
 	case *types.Map:
@@ -75,7 +75,7 @@ func (r *rt) records(v reflect.Value, elem types.Type, tab display.Table) (displ
 	tab.Caption = fmt.Sprintf("%d × %s", v.Len(), typeString(elem))
 	tab.Headers = []string{""}
 	for i := range n {
-		tab.Headers = append(tab.Headers, fields.Field(i).Name())
+		tab.Headers = append(tab.Headers, bareName(fields.Field(i).Name()))
 	}
 	for _, i := range ends(v.Len()) {
 		row := make([]any, n+1)

@@ -29,6 +29,10 @@ type tx struct {
 	main     string // the cell's main function, called once at its end
 	lastPos  token.Pos
 
+	extend   func(changed map[string]bool) // may change more, if not nil
+	first    *types.Info                   // of the first pass, in which the cell's variables are local
+	replaced map[string]*decl              // the variables of before that the cell defines with another type
+
 	emission
 }
 
@@ -52,7 +56,18 @@ func (t *tx) warnf(format string, a ...any) {
 }
 
 // compile checks the cell and loads what it declares and its entry function.
-func (t *tx) compile() (err error) {
+func (t *tx) compile() error {
+	return t.guarded(func() error {
+		c, err := t.analyse()
+		if err != nil {
+			return err
+		}
+		return t.emit(c.info, c.body, c.last)
+	})
+}
+
+// guarded runs a step of the transaction. What it panics with is an error.
+func (t *tx) guarded(step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			ce, ok := r.(*CellError)
@@ -65,17 +80,24 @@ func (t *tx) compile() (err error) {
 			err = ce
 		}
 	}()
+	return step()
+}
+
+// analyse checks the cell and puts what it declares into the transaction's world.
+func (t *tx) analyse() (*checked, error) {
 	if err := t.addImports(); err != nil {
-		return err
+		return nil, err
 	}
 	t.collect()
 	t.autoImport()
-	changed := t.replace()
-	info, err := t.checkStatements(changed)
-	if err != nil {
-		return err
+	if err := t.qualify(); err != nil {
+		return nil, err
 	}
-	return t.emit(info.info, info.body, info.last)
+	changed := t.replace()
+	if t.extend != nil {
+		t.extend(changed)
+	}
+	return t.checkStatements(changed)
 }
 
 // addImports takes the cell's imports into the world; the latest of a name wins.
@@ -138,7 +160,7 @@ func (t *tx) collect() {
 			case token.TYPE:
 				for _, sp := range gd.Specs {
 					ts := sp.(*ast.TypeSpec)
-					t.addDecl(&decl{kind: declType, key: ts.Name.Name, spec: ts, src: t.s.print(ts), generic: ts.TypeParams != nil})
+					t.addDecl(&decl{kind: declType, key: ts.Name.Name, spec: ts, src: t.s.print(ts), generic: ts.TypeParams != nil, doc: docOf(gd, ts.Doc, ts.Comment)})
 				}
 				continue
 			case token.CONST:
@@ -162,6 +184,18 @@ func (t *tx) collect() {
 	for k := range t.newNames {
 		delete(t.w.imports, k)
 	}
+}
+
+// docOf is the comment of a type or constant: its own, or that of a declaration
+// of nothing else, or the one behind it.
+func docOf(gd *ast.GenDecl, doc, behind *ast.CommentGroup) string {
+	if doc == nil && len(gd.Specs) == 1 {
+		doc = gd.Doc
+	}
+	if doc == nil {
+		doc = behind
+	}
+	return doc.Text()
 }
 
 // cellNodes is all syntax of the cell.
@@ -248,6 +282,9 @@ func (t *tx) replace() map[string]bool {
 		if o := t.w.decls[d.key]; o != nil && o.kind == d.kind && o.src == d.src && count[d.key] == 1 {
 			delete(t.newNames, d.key)
 			continue
+		}
+		if o := t.w.decls[d.key]; o != nil { // values that live find the new method where they found the old
+			d.bridge, d.bridgeSig = o.bridge, o.bridgeSig
 		}
 		fresh = append(fresh, d)
 		changed[d.key] = true
@@ -336,6 +373,7 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	}
 	t.defineConsts(info, changed)
 	old, defined := t.defineVars(info, changed)
+	t.first, t.replaced = info, old
 	for id, o := range info.Uses { // what a redefinition reads is the variable of before
 		if v, ok := o.(*types.Var); ok && v.Parent() == pkg.Scope() && old[v.Name()] != nil && t.inStatements(id) {
 			id.Name += sep + "old"
@@ -466,12 +504,13 @@ func (t *tx) inStatements(id *ast.Ident) bool {
 func (t *tx) defineConsts(info *types.Info, changed map[string]bool) {
 	for _, gd := range t.consts {
 		for _, sp := range gd.Specs {
-			for _, id := range sp.(*ast.ValueSpec).Names {
+			vs := sp.(*ast.ValueSpec)
+			for _, id := range vs.Names {
 				c, ok := info.Defs[id].(*types.Const)
 				if !ok || id.Name == "_" {
 					continue
 				}
-				d := &decl{kind: declConst, key: id.Name, val: constSource(c.Val()), cell: t.n, refs: map[string]bool{}}
+				d := &decl{kind: declConst, key: id.Name, val: constSource(c.Val()), cell: t.n, refs: map[string]bool{}, doc: docOf(gd, vs.Doc, vs.Comment)}
 				if b, ok := c.Type().(*types.Basic); !ok || b.Info()&types.IsUntyped == 0 {
 					d.typ = t.spell(c.Type(), d.refs)
 				} else if b.Kind() == types.UntypedRune {
@@ -499,7 +538,8 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 		}
 		defined = true
 		refs := map[string]bool{}
-		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, dirty: true}
+		_, line, _ := t.s.position(id.Pos())
+		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, line: line, dirty: true}
 		delete(t.w.imports, id.Name)
 		if o := t.w.decls[id.Name]; o != nil {
 			stale := false
@@ -508,6 +548,9 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 				stale = stale || rd != nil && rd.dirty || t.newNames[r]
 			}
 			if o.kind == declVar && o.typ == d.typ && !stale && !o.dirty && !o.predeclared {
+				same := *o
+				same.cell, same.line = t.n, line
+				t.w.decls[id.Name] = &same
 				return
 			}
 			if o.kind == declVar {

@@ -42,6 +42,8 @@ type decl struct {
 	refs    map[string]bool // keys of the declarations it mentions
 	generic bool
 	cell    int
+	line    int    // var: the line of the cell that defines it
+	doc     string // type, const: its comment
 
 	// A method is a plain function; dynamic dispatch reaches it through the
 	// variable bridge, so that it can be replaced while values live.

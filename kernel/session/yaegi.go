@@ -67,7 +67,7 @@ func newMachine(o Options) (*machine, error) {
 	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
 	v := reflect.ValueOf(m.Interpreter).Elem()
 	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
-	if !id.IsValid() || id.Kind() != reflect.Uint64 || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() {
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() {
 		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
 	}
 	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
@@ -88,6 +88,23 @@ func (m *machine) stop() {
 func (m *machine) resume() {
 	atomic.AddUint64(m.id, ^uint64(0))
 	*m.done = make(chan struct{})
+}
+
+// forget takes functions out of the interpreter's table of names, which nothing
+// will be compiled against again, and lets go of the syntax of what has been
+// compiled: yaegi keeps both for ever, about 20 kB a cell. What runs or may be
+// called by others holds on to what it needs by itself.
+func (m *machine) forget(names ...string) {
+	clear := func(v reflect.Value) { reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem().SetZero() }
+	in := reflect.ValueOf(m.Interpreter).Elem()
+	clear(in.FieldByName("roots"))
+	scope := in.FieldByName("scopes").MapIndex(reflect.ValueOf(mainPath)).Elem()
+	clear(scope.FieldByName("child"))
+	syms := scope.FieldByName("sym")
+	syms = reflect.NewAt(syms.Type(), unsafe.Pointer(syms.UnsafeAddr())).Elem()
+	for _, name := range names {
+		syms.SetMapIndex(reflect.ValueOf(name), reflect.Value{})
+	}
 }
 
 // start prepares the interpreter: package R_ and the variables shared with it.
@@ -131,6 +148,11 @@ func (s *Session) use(path string) error {
 	syms := p.Symbols()
 	s.rt.overrides(path, syms)
 	s.mapMethods(path, syms)
+	if path == "encoding/json" { // it looks for encoding.TextMarshaler, and its API does not say so
+		if err := s.use("encoding"); err != nil {
+			return err
+		}
+	}
 	// The "/./" keeps yaegi from compiling its own sources of generic packages.
 	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
 	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gonvex/gonvex/convex"
+	"github.com/gonvex/gonvex/convex/sweep"
 	"github.com/gonvex/gonvex/kernel/display"
 	"github.com/gonvex/gonvex/kernel/session"
 )
@@ -26,6 +27,8 @@ func openSession(h Host) (Interpreter, error) {
 	}
 	c := &cells{s: s}
 	convex.DefaultProgress = c.progress
+	sweep.DefaultProgress = c.sweepProgress
+	sweep.CellSources = s.Sources
 	return c, nil
 }
 
@@ -35,6 +38,48 @@ type cells struct {
 
 	mu   sync.Mutex
 	bars map[string]*bar
+}
+
+// sweepProgress shows a running sweep as one line.
+func (c *cells) sweepProgress(p sweep.Progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := "sweep " + p.Launcher
+	began := time.Now().Add(-p.Elapsed)
+	b := c.bars[key]
+	if b != nil && began.Sub(b.start) > barAfter/2 { // the cell runs another
+		b.line.Done(b.text)
+		b = nil
+	}
+	if b == nil {
+		b = &bar{line: display.NewProgress(key, p.Total), start: began}
+		if c.bars == nil {
+			c.bars = map[string]*bar{}
+		}
+		c.bars[key] = b
+	}
+	b.text = fmt.Sprintf("%d running, %d waiting", p.Running, p.Waiting)
+	if p.Running+p.Waiting == 0 {
+		b.text = ""
+	}
+	for _, more := range []string{countOf(p.Failed, "failed"), p.Text} {
+		switch {
+		case more == "":
+		case b.text == "":
+			b.text = more
+		default:
+			b.text += ", " + more
+		}
+	}
+	b.line.Report(display.Step{Iter: p.Done, Text: b.text})
+}
+
+// countOf is "3 failed", or "" for none.
+func countOf(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (c *cells) Execute(ctx context.Context, code string, count int) Reply {

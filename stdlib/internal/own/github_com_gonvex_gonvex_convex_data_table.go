@@ -35,6 +35,7 @@ func table_github_com_gonvex_gonvex_convex_data() map[string]reflect.Value {
 		"ReadNPZ":                 reflect.ValueOf(data.ReadNPZ),
 		"Set":                     reflect.ValueOf((*data.Set)(nil)),
 		"Spiral":                  reflect.ValueOf(data.Spiral),
+		"SplitRows":               reflect.ValueOf(data.SplitRows),
 		"Standardizer":            reflect.ValueOf((*data.Standardizer)(nil)),
 		"SyntheticClassification": reflect.ValueOf(data.SyntheticClassification),
 		"Toy1D":                   reflect.ValueOf(data.Toy1D),

@@ -80,6 +80,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"Optimal":            reflect.ValueOf(convex.Optimal),
 		"PackSymmetric":      reflect.ValueOf(convex.PackSymmetric),
 		"PaperCount":         reflect.ValueOf(convex.PaperCount),
+		"ParallelReLU":       reflect.ValueOf((*convex.ParallelReLU)(nil)),
 		"ParseProblem":       reflect.ValueOf(convex.ParseProblem),
 		"PartsL2":            reflect.ValueOf(convex.PartsL2),
 		"Patching":           reflect.ValueOf((*convex.Patching)(nil)),

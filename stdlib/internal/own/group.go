@@ -23,6 +23,7 @@ var Group = table.Group{
 		{Path: "github.com/gonvex/gonvex/convex", Name: "convex", Symbols: table_github_com_gonvex_gonvex_convex},
 		{Path: "github.com/gonvex/gonvex/convex/data", Name: "data", Symbols: table_github_com_gonvex_gonvex_convex_data},
 		{Path: "github.com/gonvex/gonvex/convex/sgd", Name: "sgd", Symbols: table_github_com_gonvex_gonvex_convex_sgd},
+		{Path: "github.com/gonvex/gonvex/convex/sweep", Name: "sweep", Symbols: table_github_com_gonvex_gonvex_convex_sweep},
 		{Path: "github.com/gonvex/gonvex/kernel/display", Name: "display", Symbols: table_github_com_gonvex_gonvex_kernel_display},
 		{Path: "github.com/gonvex/gonvex/kernel/display/figure", Name: "figure", Symbols: table_github_com_gonvex_gonvex_kernel_display_figure},
 		{Path: "github.com/gonvex/gonvex/lapack", Name: "lapack", Preferred: true, Symbols: table_github_com_gonvex_gonvex_lapack},

@@ -1,0 +1,130 @@
+// Package comm lets the ranks of one solve add up vectors: alone, as goroutines
+// of one process, or as the processes of an MPI job.
+package comm
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Comm is one rank's end of a group. All ranks call Sum the same number of
+// times, with vectors of the same lengths.
+type Comm interface {
+	Rank() int // from 0
+	Size() int
+	// Sum replaces x by the sum of the x of all ranks. Every rank gets the same
+	// bits.
+	Sum(x []float64) error
+	// Close ends this rank's part; ranks that wait for it get an error.
+	Close() error
+}
+
+// Agree returns an error on every rank when there is one on any: err where there
+// is, elsewhere that another rank failed. It is collective.
+func Agree(c Comm, err error) error {
+	failed := []float64{0}
+	if err != nil {
+		failed[0] = 1
+	}
+	if e := c.Sum(failed); e != nil {
+		return errors.Join(err, e)
+	}
+	if err == nil && failed[0] > 0 {
+		return fmt.Errorf("comm: %g of %d ranks failed, this one (%d) did not: see what they say", failed[0], c.Size(), c.Rank())
+	}
+	return err
+}
+
+// Self is a group of one.
+func Self() Comm { return self{} }
+
+type self struct{}
+
+func (self) Rank() int           { return 0 }
+func (self) Size() int           { return 1 }
+func (self) Sum([]float64) error { return nil }
+func (self) Close() error        { return nil }
+
+// Goroutines returns the ends of a group of n ranks in this process, one for
+// each goroutine.
+func Goroutines(n int) []Comm {
+	g := &group{parts: make([][]float64, n)}
+	g.turn.L = &g.mu
+	out := make([]Comm, n)
+	for i := range out {
+		out[i] = &member{g, i}
+	}
+	return out
+}
+
+// group is what the ranks of a process share. A sum has two phases, so that
+// nobody changes a vector that another still reads: all bring theirs, then all
+// take the total.
+type group struct {
+	mu     sync.Mutex
+	turn   sync.Cond
+	parts  [][]float64
+	total  []float64
+	here   int // ranks that have brought theirs, or not yet taken the total
+	taking bool
+	err    error
+}
+
+type member struct {
+	*group
+	rank int
+}
+
+func (m *member) Rank() int { return m.rank }
+func (m *member) Size() int { return len(m.parts) }
+
+func (m *member) Sum(x []float64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.taking && m.err == nil { // the sum before this one is not over
+		m.turn.Wait()
+	}
+	m.parts[m.rank] = x
+	if m.here++; m.here == len(m.parts) && m.err == nil {
+		m.add()
+	}
+	for !m.taking && m.err == nil {
+		m.turn.Wait()
+	}
+	if m.err != nil {
+		return m.err
+	}
+	copy(x, m.total)
+	if m.here--; m.here == 0 {
+		m.taking = false
+		m.turn.Broadcast()
+	}
+	return nil
+}
+
+// add adds in the order of the ranks, whatever order they came in.
+func (g *group) add() {
+	g.total = append(g.total[:0], g.parts[0]...)
+	for r, x := range g.parts[1:] {
+		if len(x) != len(g.total) {
+			g.err = fmt.Errorf("comm: rank %d adds %d numbers, rank 0 %d: all must add vectors of one length", r+1, len(x), len(g.total))
+			break
+		}
+		for i, v := range x {
+			g.total[i] += v
+		}
+	}
+	g.taking = true
+	g.turn.Broadcast()
+}
+
+func (m *member) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		m.err = fmt.Errorf("comm: rank %d has ended", m.rank)
+	}
+	m.turn.Broadcast()
+	return nil
+}

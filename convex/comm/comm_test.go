@@ -1,0 +1,74 @@
+package comm
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestGoroutines(t *testing.T) {
+	const ranks, rounds = 5, 200
+	var wg sync.WaitGroup
+	for _, c := range Goroutines(ranks) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for k := range rounds {
+				x := []float64{float64(c.Rank()), float64(k), 1}
+				if err := c.Sum(x); err != nil || x[0] != 10 || x[1] != float64(ranks*k) || x[2] != ranks {
+					t.Errorf("rank %d, round %d: %v, %v", c.Rank(), k, x, err)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+func TestAgree(t *testing.T) {
+	var wg sync.WaitGroup
+	for _, c := range Goroutines(3) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := Agree(c, nil); err != nil {
+				t.Error(err)
+			}
+			var mine error
+			if c.Rank() == 1 {
+				mine = errors.New("no such file")
+			}
+			err := Agree(c, mine)
+			if err == nil || (c.Rank() == 1) != (err == mine) {
+				t.Errorf("rank %d: %v", c.Rank(), err)
+			}
+		}()
+	}
+	wg.Wait()
+	if err := Agree(Self(), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A rank that leaves, or adds something else, must not leave the others waiting.
+func TestOneLeaves(t *testing.T) {
+	for what, last := range map[string]func(c Comm) error{
+		"ended":  func(c Comm) error { return c.Close() },
+		"length": func(c Comm) error { c.Sum(make([]float64, 2)); return nil },
+	} {
+		ends := Goroutines(3)
+		errs := make(chan error, 2)
+		for _, c := range ends[:2] {
+			go func() { errs <- c.Sum(make([]float64, 3)) }()
+		}
+		if err := last(ends[2]); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-errs; err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
