@@ -1,5 +1,6 @@
 """Notebooks through `gonvex exec`, with no Python in sight, and through nbclient."""
 
+import os
 import shutil
 import subprocess
 
@@ -10,6 +11,11 @@ from nbclient import NotebookClient
 from conftest import KERNEL, QUICKSTART, ROOT, TESTDATA, TIMEOUT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def scale_of(path):
+    """Makes a notebook that takes a scale small; NOTEBOOK_SCALE=1 runs all at full size."""
+    return ["-p", f"scale={os.environ.get('NOTEBOOK_SCALE', '0.1')}"] if '"scale := 1.0' in path.read_text() else []
 
 
 def outputs_of(notebook):
@@ -24,7 +30,7 @@ def pictures(notebook):
 def test_exec_without_python(path, gonvex, tmp_path):
     out, page = tmp_path / path.name, tmp_path / "page.html"
     run = subprocess.run(
-        [gonvex, "exec", path, "-o", out, "--html", page],
+        [gonvex, "exec", path, "-o", out, "--html", page, *scale_of(path)],
         env={"PATH": "/nowhere", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
