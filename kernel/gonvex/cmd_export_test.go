@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +44,19 @@ func timeless(s string) string {
 	return spaces.ReplaceAllString(progress.ReplaceAllString(s, ""), " ")
 }
 
+// scaleOf makes a notebook that takes a scale small, so that the tests of all take minutes, not
+// hours; NOTEBOOK_SCALE=1 runs them at full size.
+func scaleOf(t *testing.T, path string) []string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(`"scale := 1.0`)) {
+		return nil
+	}
+	return []string{"-p", "scale=" + cmp.Or(os.Getenv("NOTEBOOK_SCALE"), "0.1")}
+}
+
 // Every notebook prints as a compiled program what it prints in the kernel.
 func TestExportNotebooks(t *testing.T) {
 	if testing.Short() {
@@ -55,7 +70,7 @@ func TestExportNotebooks(t *testing.T) {
 	set := programs.New(t)
 	numbers := map[string]int{}
 	for _, path := range paths {
-		code, stdout, stderr := gonvex(t, "export", path, "-o", "-")
+		code, stdout, stderr := gonvex(t, append([]string{"export", path, "-o", "-"}, scaleOf(t, path)...)...)
 		if code != 0 {
 			t.Fatal(stderr)
 		}
@@ -65,7 +80,7 @@ func TestExportNotebooks(t *testing.T) {
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "run.ipynb")
-			if code, _, stderr := gonvex(t, "exec", path, "-o", out, "--no-html"); code != 0 {
+			if code, _, stderr := gonvex(t, append([]string{"exec", path, "-o", out, "--no-html"}, scaleOf(t, path)...)...); code != 0 {
 				t.Fatal(stderr)
 			}
 			nb, err := notebook.ReadFile(out)
