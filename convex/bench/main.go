@@ -1,6 +1,6 @@
 // Command bench times our solver on problem files: seconds to a certified
-// relative gap, one JSON object a line. bench.py, beside it, runs it in pairs
-// with other solvers.
+// relative gap, one JSON object a line. peers.py, beside it, runs it together
+// with scnn, adelie and CVXPY.
 //
 //	go run ./convex/bench [-arch gated_relu,relu] [-ratio 0.1,0.01,0.001] [-tol 1e-3,1e-6] PROBLEM.json...
 //
