@@ -87,8 +87,9 @@ type screened struct {
 	out    []bool     // patterns proved inactive
 	rotate *mat.Dense // d×d, orthogonal: coordinates are rotate'·x; nil for those of the program
 	metric []float64  // d: steps are taken in L·diag(metric); nil for the identity
-	topX   float64    // an upper bound on |X|₂
-	sizes  []float64  // |D_p X|_F of every pattern
+	shared *sharedCurvature
+	topX   float64   // an upper bound on |X|₂
+	sizes  []float64 // |D_p X|_F of every pattern
 	iter   int
 	step   float64 // L
 	weight []float64
@@ -133,6 +134,9 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 	}
 	X := m.X
 	gram := newGeneral(d, d)
+	var curve []float64 // eigenvalues of X'X
+	// What the blocks curve together is taken out where it is the same everywhere.
+	shares := c == 1 && m.patches() == 1 && r.loss.Name == Squared.Name && r.pen.GroupL2 > 0 && r.pen.Norm == "l2"
 	if d <= 1200 {
 		gramLower(X.RawMatrix(), gram)
 		small, large := math.Inf(1), 0.0
@@ -156,8 +160,9 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 			}
 			r.topX = math.Sqrt(math.Max(top, 0)) * (1 + 1e-10)
 			uneven := top*float64(d-1) > whiten*(trace-top)
+			shares = shares && large <= unequal*unequal*small
 			switch {
-			case r.pen.Norm != "l2" && r.pen.Norm != "columns" || !uneven:
+			case r.pen.Norm != "l2" && r.pen.Norm != "columns" || !uneven && !shares:
 			case large > unequal*unequal*small:
 				// A rotation would mix columns of very different size, and lose
 				// the digits of the small ones: only scale them.
@@ -169,9 +174,12 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 				var Q mat.Dense
 				e.VectorsTo(&Q)
 				r.rotate = &Q
-				r.metric = make([]float64, d)
+				curve = make([]float64, d)
 				for j, l := range lam {
-					r.metric[j] = math.Max(l, 1e-8*top)
+					curve[j] = math.Max(l, 1e-8*top)
+				}
+				if uneven {
+					r.metric = curve
 				}
 			}
 		}
@@ -194,9 +202,15 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		m = &mm
 	}
 	r.model = newMaskedModel(m)
+	if shares && curve != nil {
+		r.shared = newSharedCurvature(r.model, curve)
+	}
 	r.step = r.loss.Lipschitz * r.model.scale * r.model.scale
 	if r.metric == nil {
 		r.step *= r.topX * r.topX / 2
+		if r.shared != nil {
+			r.step /= 4
+		}
 	}
 	if !(r.step > 0) {
 		r.step = 1
@@ -290,6 +304,9 @@ func (r *screened) use(work []int) {
 	r.set = &patternSet{bits: make([][]uint64, len(work))}
 	for j, p := range work {
 		r.set.bits[j] = r.all.bits[p]
+	}
+	if r.shared != nil {
+		r.shared.use(r.model, r.set)
 	}
 }
 
@@ -545,12 +562,23 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 	h0, h1 := make([]float64, n), make([]float64, n)
 	quadratic := r.loss.Name == Squared.Name || r.loss.Hess == nil
 	theta := 1.0
+	sh := r.shared
+	if sh != nil {
+		sh.product(sh.x, r.x)
+		copy(sh.y, sh.x)
+		clear(sh.w)
+	}
 	for it := 1; ; it++ {
 		r.loss.Grad(r.grad, fy)
 		r.adjoint(g, r.grad, r.set)
 		var curve, quad float64
 		for range 60 {
-			r.prox(next, y, g)
+			if sh != nil && !sh.prox(r, next, y, g) {
+				r.shared, sh = nil, nil // plain steps always work
+			}
+			if sh == nil {
+				r.prox(next, y, g)
+			}
 			r.forward(fn, next, r.set)
 			curve, quad = 0, 0
 			if quadratic {
@@ -585,6 +613,9 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 					quad += q
 				}
 			}
+			if sh != nil {
+				curve = math.Max(0, curve-dot(sh.w, sh.w))
+			}
 			if curve <= r.step*quad*(1+1e-10)+1e-300 || halted() {
 				break
 			}
@@ -603,6 +634,12 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 				turn += q
 			}
 		}
+		if sh != nil {
+			turn *= r.step
+			for i, w := range sh.w {
+				turn -= w * (sh.next[i] - sh.x[i])
+			}
+		}
 		if turn > 0 {
 			theta = 1
 		}
@@ -614,6 +651,12 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 		}
 		for i, v := range fn {
 			fy[i] = v + mom*(v-r.f[i])
+		}
+		if sh != nil {
+			for i, v := range sh.next {
+				sh.y[i] = v + mom*(v-sh.x[i])
+			}
+			sh.x, sh.next = sh.next, sh.x
 		}
 		r.x, next = next, r.x
 		r.f, fn = fn, r.f
@@ -627,6 +670,10 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 		}
 		if it%500 == 0 { // sums of predictions drift
 			r.forward(fy, y, r.set)
+			if sh != nil {
+				sh.product(sh.y, y)
+				sh.product(sh.x, r.x)
+			}
 		}
 		r.primal = r.value(r.f, r.x)
 		r.loss.Grad(r.grad, r.f)
@@ -740,15 +787,17 @@ func (r *screened) columnWeight() float64 {
 func (r *screened) secular(b, row []float64, from, to int, beta, warm float64) float64 {
 	e, h := row[:r.d], row[r.d:2*r.d]
 	size, top := 0.0, 0.0
-	for i := range e {
+	for i, m := range r.metric {
 		s := 0.0
 		for o := i*r.c + from; o < i*r.c+to; o++ {
 			s += b[o] * b[o]
 		}
 		e[i] = s
 		size += s
-		h[i] = r.step * r.metric[i]
-		top = math.Max(top, h[i])
+		h[i] = r.step * m
+		if h[i] > top {
+			top = h[i]
+		}
 	}
 	size = math.Sqrt(size)
 	if size <= beta {
@@ -771,7 +820,7 @@ func (r *screened) secular(b, row []float64, from, to int, beta, warm float64) f
 		}
 		next := t + (1/math.Sqrt(s)-1)*(-s*math.Sqrt(s)/ds)
 		next = math.Max(next, low)
-		done := math.Abs(next-t) <= 1e-13*next
+		done := math.Abs(next-t) <= 1e-8*next // the error is its square
 		t = next
 		if done {
 			break

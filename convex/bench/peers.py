@@ -251,7 +251,7 @@ def clarabel(X, y, D, beta, tols, limit, tell, cones=False):
             clock.off()
             return found, dict(cpu=clock.cpu, late=clock.cpu > limit, note=str(e)[:60])
         clock.off()
-        last = dict(cpu=clock.cpu, late=clock.cpu > limit, note=problem.status)
+        last = dict(cpu=clock.cpu, late=clock.cpu > limit or problem.status == "user_limit", note=problem.status)
         if problem.status == "optimal" and not last["late"]:
             found[goal] = dict(wall=clock.wall, cpu=clock.cpu, objective=float(problem.value), gap=goal, note="its own gap")
         tell((found, last))
