@@ -133,77 +133,35 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		r.weight[p] = prog.Blocks[p].Weight
 	}
 	X := m.X
-	gram := newGeneral(d, d)
-	var curve []float64 // eigenvalues of X'X
 	// What the blocks curve together is taken out where it is the same everywhere.
 	shares := c == 1 && m.patches() == 1 && r.loss.Name == Squared.Name && r.pen.GroupL2 > 0 && r.pen.Norm == "l2"
-	if d <= 1200 {
-		gramLower(X.RawMatrix(), gram)
-		small, large := math.Inf(1), 0.0
-		for j := 0; j < d; j++ {
-			if v := gram.Data[j*d+j]; v > 0 {
-				small, large = math.Min(small, v), math.Max(large, v)
-			}
+	axes := principalAxes(X)
+	r.topX = axes.top
+	switch {
+	case axes.curve == nil || r.pen.Norm != "l2" && r.pen.Norm != "columns":
+		shares = false
+	case axes.scaled:
+		shares = false
+		if axes.uneven {
+			r.metric = axes.curve
 		}
-		sym := mat.NewSymDense(d, nil)
-		for i := 0; i < d; i++ {
-			for j := 0; j <= i; j++ {
-				sym.SetSym(j, i, gram.Data[i*d+j])
-			}
-		}
-		var e mat.EigenSym
-		if e.Factorize(sym, true) {
-			lam := e.Values(nil)
-			top, trace := lam[d-1], 0.0
-			for _, l := range lam {
-				trace += math.Max(l, 0)
-			}
-			r.topX = math.Sqrt(math.Max(top, 0)) * (1 + 1e-10)
-			uneven := top*float64(d-1) > whiten*(trace-top)
-			shares = shares && large <= unequal*unequal*small
-			switch {
-			case r.pen.Norm != "l2" && r.pen.Norm != "columns" || !uneven && !shares:
-			case large > unequal*unequal*small:
-				// A rotation would mix columns of very different size, and lose
-				// the digits of the small ones: only scale them.
-				r.metric = make([]float64, d)
-				for j := range r.metric {
-					r.metric[j] = math.Max(gram.Data[j*d+j], 1e-12*small)
-				}
-			default:
-				var Q mat.Dense
-				e.VectorsTo(&Q)
-				r.rotate = &Q
-				curve = make([]float64, d)
-				for j, l := range lam {
-					curve[j] = math.Max(l, 1e-8*top)
-				}
-				if uneven {
-					r.metric = curve
-				}
-			}
+	case axes.uneven || shares:
+		r.rotate = axes.turn
+		if axes.uneven {
+			r.metric = axes.curve
 		}
 	}
 	if r.topX == 0 {
 		r.topX = mat.Norm(X, 2) // Frobenius
 	}
 	if r.rotate != nil {
-		rows, _ := X.Dims()
-		R := mat.NewDense(rows, d, nil)
-		q := r.rotate.RawMatrix()
-		raw := X.RawMatrix()
-		parallel(rows, 256, func(lo, hi int) {
-			blas64.Gemm(blas.NoTrans, blas.NoTrans, 1,
-				blas64.General{Rows: hi - lo, Cols: d, Stride: raw.Stride, Data: raw.Data[lo*raw.Stride:]}, q, 0,
-				blas64.General{Rows: hi - lo, Cols: d, Stride: d, Data: R.RawMatrix().Data[lo*d:]})
-		})
 		mm := *m
-		mm.X = R
+		mm.X = turned(X, r.rotate)
 		m = &mm
 	}
 	r.model = newMaskedModel(m)
-	if shares && curve != nil {
-		r.shared = newSharedCurvature(r.model, curve)
+	if shares {
+		r.shared = newSharedCurvature(r.model, axes.curve)
 	}
 	r.step = r.loss.Lipschitz * r.model.scale * r.model.scale
 	if r.metric == nil {
@@ -216,6 +174,75 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		r.step = 1
 	}
 	return r
+}
+
+// axes are coordinates for data: those of the eigenvectors of X'X, or those of X
+// where a rotation would mix columns of very different size and lose the digits
+// of the small ones.
+type axes struct {
+	turn   *mat.Dense // d×d, orthogonal: coordinates are x·turn
+	curve  []float64  // the diagonal of X'X in them; nil if d is too large for this
+	top    float64    // an upper bound on |X|₂
+	uneven bool       // curve is far from constant
+	scaled bool       // the coordinates are those of X
+}
+
+func principalAxes(X *mat.Dense) (a axes) {
+	raw := X.RawMatrix()
+	d := raw.Cols
+	if d > 1200 {
+		return a
+	}
+	gram := newGeneral(d, d)
+	gramLower(raw, gram)
+	small, large := math.Inf(1), 0.0
+	sym := mat.NewSymDense(d, nil)
+	for i := 0; i < d; i++ {
+		for j := 0; j <= i; j++ {
+			sym.SetSym(j, i, gram.Data[i*d+j])
+		}
+		if v := gram.Data[i*d+i]; v > 0 {
+			small, large = math.Min(small, v), math.Max(large, v)
+		}
+	}
+	var e mat.EigenSym
+	if !e.Factorize(sym, true) {
+		return a
+	}
+	lam := e.Values(nil)
+	top, trace := lam[d-1], 0.0
+	for _, l := range lam {
+		trace += math.Max(l, 0)
+	}
+	if !(top > 0) {
+		return a
+	}
+	a.top = math.Sqrt(top) * (1 + 1e-10)
+	a.uneven = top*float64(d-1) > whiten*(trace-top)
+	a.scaled = large > unequal*unequal*small
+	a.curve = make([]float64, d)
+	if a.scaled {
+		for j := range a.curve {
+			a.curve[j] = math.Max(gram.Data[j*d+j], 1e-12*small)
+		}
+		return a
+	}
+	a.turn = new(mat.Dense)
+	e.VectorsTo(a.turn)
+	for j, l := range lam {
+		a.curve[j] = math.Max(l, 1e-8*top)
+	}
+	return a
+}
+
+// turned is X·Q.
+func turned(X *mat.Dense, Q mat.Matrix) *mat.Dense {
+	n, d := X.Dims()
+	out := mat.NewDense(n, d, nil)
+	parallel(n, 256, func(lo, hi int) {
+		out.Slice(lo, hi, 0, d).(*mat.Dense).Mul(X.Slice(lo, hi, 0, d), Q)
+	})
+	return out
 }
 
 // gramLower sets the lower triangle of c to X'X.

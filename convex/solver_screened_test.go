@@ -75,3 +75,49 @@ func TestSharedCurvatureProx(t *testing.T) {
 		}
 	}
 }
+
+// Descent returns the objective of the network it leaves, below that of the one
+// it was given, for smooth losses and those with kinks, for white data and data
+// whose columns differ.
+func TestDescent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	const n, d, k, beta = 60, 5, 30, 0.05
+	for _, spread := range []float64{1, 100, 1e7} {
+		X, y := mat.NewDense(n, d, nil), make([]float64, n)
+		for i := range y {
+			for j := 0; j < d; j++ {
+				X.Set(i, j, rng.NormFloat64()*math.Pow(spread, float64(j)/(d-1)))
+			}
+			y[i] = 1 - 2*float64(i%2)
+		}
+		for _, l := range []Loss{Squared, Logistic, Hinge} {
+			loss, err := l.New(y)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value := func(v, sgn []float64) float64 {
+				f, cost := make([]float64, n), 0.0
+				for j, s := range sgn {
+					vj := v[j*d:][:d]
+					cost += beta * norm2(vj)
+					for i := range f {
+						f[i] += s * math.Max(0, dot(X.RawRowView(i), vj))
+					}
+				}
+				return loss.Value(f) + cost
+			}
+			v, sgn := make([]float64, k*d), make([]float64, k)
+			for i := range v {
+				v[i] = 0.1 * rng.NormFloat64()
+			}
+			for j := range sgn {
+				sgn[j] = 1 - 2*float64(j%2)
+			}
+			before := value(v, sgn)
+			got := newDescent(X, loss, beta).run(v, sgn, 300, func() bool { return false })
+			if after := value(v, sgn); math.Abs(got-after) > 1e-9*after || !(after < 0.9*before) {
+				t.Errorf("%s, spread %g: from %g to %g, reported %g", l.Name, spread, before, after, got)
+			}
+		}
+	}
+}
