@@ -108,7 +108,7 @@ func TestDescent(t *testing.T) {
 			}
 			v, sgn := make([]float64, k*d), make([]float64, k)
 			for i := range v {
-				v[i] = 0.1 * rng.NormFloat64()
+				v[i] = 0.1 * rng.NormFloat64() / math.Pow(spread, float64(i%d)/(d-1))
 			}
 			for j := range sgn {
 				sgn[j] = 1 - 2*float64(j%2)
