@@ -77,7 +77,7 @@ func (em *emitter) declaration(d *decl) {
 			return
 		}
 		t.setup = append(t.setup, fmt.Sprintf("R_.Forget(%q)", typeKey(n)))
-		t.typeDefs.WriteString("type " + d.emitted + " " + em.typ(n.Underlying()) + "\n")
+		t.typeDefs.WriteString("type " + d.emitted + " " + em.underlying(d.emitted, n) + "\n")
 		t.nameType(d.emitted, n)
 		em.promoted(n, d.emitted)
 	case declVar:
