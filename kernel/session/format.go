@@ -483,18 +483,21 @@ type formatted struct {
 func (r *rt) open(a []any) []any {
 	copied := false
 	for i, x := range a {
-		v := reflect.ValueOf(x)
-		if !v.IsValid() {
+		v, name := plain(reflect.ValueOf(x))
+		if !v.IsValid() || !v.CanInterface() {
 			continue
 		}
-		t := r.typeBehind(v.Type())
+		t := r.dynamic(name)
+		if t == nil {
+			t = r.typeBehind(v.Type())
+		}
 		if t == nil && !holdsAny(v) {
 			continue
 		}
 		if !copied {
 			a, copied = slices.Clone(a), true
 		}
-		a[i] = &formatted{r, t, x}
+		a[i] = r.asType(t, v.Interface())
 	}
 	return a
 }
@@ -508,8 +511,31 @@ func (f *formattedError) Error() string {
 }
 
 // format is called by emitted code around arguments of package fmt.
-func (r *rt) format(id int, v any) any {
-	f := formatted{r, r.typeOf(id), v}
+func (r *rt) format(id int, v any) any { return r.asType(r.typeOf(id), v) }
+
+// formatAny is format for a value of interface type: only the interpreter's
+// own form of it tells its type.
+func (r *rt) formatAny(x *any) any {
+	v, name := plain(reflect.ValueOf(*x))
+	if !v.IsValid() {
+		return nil
+	}
+	t := r.dynamic(name)
+	if t == nil {
+		t = r.typeBehind(v.Type())
+	}
+	switch {
+	case !v.CanInterface():
+		return *x
+	case t == nil:
+		return v.Interface()
+	}
+	return r.asType(t, v.Interface())
+}
+
+// asType is a value that package fmt prints as one of type t.
+func (r *rt) asType(t types.Type, v any) any {
+	f := formatted{r, t, v}
 	if n := sessionNamed(f.t); n != nil {
 		if o, _, _ := types.LookupFieldOrMethod(f.t, false, n.Obj().Pkg(), "Error"); o != nil {
 			if _, ok := o.(*types.Func); ok {
