@@ -44,7 +44,12 @@ func (prog *Program) Memory(s *Settings) int64 {
 	case ScreenedFISTA{}.Name():
 		bytes += 8 * rows * d
 	case ADMM{}.Name():
-		bytes += 8 * 2 * n * n
+		if rows <= denseLimit {
+			bytes += 8 * 2 * n * n
+		}
+		if prog.Cones != nil {
+			bytes += 8 * 5 * rows * float64(blocks) // s = Gu, its multipliers and copies
+		}
 	}
 	return int64(math.Min(bytes, math.MaxInt64/2))
 }

@@ -8,6 +8,8 @@ import (
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
+
+	"github.com/gonvex/gonvex/convex/comm"
 )
 
 // ADMM is the alternating direction method of multipliers: the simple
@@ -24,7 +26,9 @@ import (
 //	(I + A'A + G'G)⁻¹ = B⁻¹ - B⁻¹A' (I + K o (D D'))⁻¹ A B⁻¹
 //
 // (K counted twice for blocks of both signs). Other programs use a dense factor
-// when they are small, and conjugate gradients when not.
+// when they are small, and conjugate gradients when not: preconditioned by B for
+// masked data, where the condition number is then at most one more than twice the
+// number of patterns, however many rows there are.
 type ADMM struct {
 	Rho   float64 // first penalty parameter; 0 means 1. It adapts to the residuals.
 	Fixed bool    // keeps Rho as it is
@@ -61,33 +65,20 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 	if err != nil {
 		return nil, err
 	}
-	nx, nf, ns := prog.Op.Cols, prog.Op.Rows, sys.coneRows
-	rho := a.Rho
-	if rho <= 0 {
-		rho = 1
-	}
-	// w = (f, v, s) and the scaled multipliers lam.
-	w, lam, h := newSplit(nf, nx, ns), newSplit(nf, nx, ns), newSplit(nf, nx, ns)
-	old := newSplit(nf, nx, ns)
-	u, rhs, tmp := make([]float64, nx), make([]float64, nx), make([]float64, nx)
+	run := newADMM(prog, sys, a, comm.Self())
 	if x := s.StartPoint(prog); x != nil {
-		copy(u, x)
-		copy(w.v, x)
-		prog.Op.Apply(w.f, x)
-		sys.cones(w.s, x)
+		run.startAt(x)
 	}
 	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
-	feas, ff := make([]float64, nx), make([]float64, nf)
+	feas, ff := make([]float64, prog.Op.Cols), make([]float64, prog.Op.Rows)
 	look := func(it int) error {
-		copy(feas, w.v)
+		copy(feas, run.w.v)
 		prog.repair(feas)
 		prog.Op.Apply(ff, feas)
 		if _, err := best.look(ctx, prog, feas, ff); err != nil {
 			return err
 		}
-		for i, l := range lam.f {
-			ff[i] = -rho * l // rho·lam_f is a subgradient of the loss at f
-		}
+		run.slope(ff)
 		_, err := best.bound(ctx, prog, ff)
 		mon.Report(best.progress(it, prog))
 		return err
@@ -99,51 +90,8 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 		if status, stop = mon.Stop(it, admmLimit); stop {
 			break
 		}
-		// u: least squares towards w - lam.
-		for i := range h.f {
-			h.f[i] = w.f[i] - lam.f[i]
-		}
-		for i := range h.s {
-			h.s[i] = w.s[i] - lam.s[i]
-		}
-		prog.Op.Adjoint(rhs, h.f)
-		sys.conesAdjoint(tmp, h.s)
-		for i := range rhs {
-			rhs[i] += tmp[i] + w.v[i] - lam.v[i]
-		}
-		sys.solve(u, rhs)
-		// w: proxes at M u + lam, over-relaxed.
-		copy(old.f, w.f)
-		copy(old.v, w.v)
-		copy(old.s, w.s)
-		prog.Op.Apply(h.f, u)
-		copy(h.v, u)
-		sys.cones(h.s, u)
-		for _, p := range [][3][]float64{{h.f, w.f, lam.f}, {h.v, w.v, lam.v}, {h.s, w.s, lam.s}} {
-			for i, t := range p[0] {
-				p[0][i] = admmRelax*t + (1-admmRelax)*p[1][i]
-				p[1][i] = p[0][i] + p[2][i]
-			}
-		}
-		prog.Loss.Prox(w.f, w.f, 1/rho)
-		for _, b := range prog.Blocks {
-			if b.Weight > 0 {
-				prog.Penalty.Prox(b.Of(w.v), b.Of(w.v), b.Rows, b.Cols, b.Weight/rho)
-			}
-		}
-		for i, t := range w.s {
-			w.s[i] = math.Max(t, 0)
-		}
-		primal, dual := 0.0, 0.0
-		for k, p := range [][3][]float64{{h.f, w.f, lam.f}, {h.v, w.v, lam.v}, {h.s, w.s, lam.s}} {
-			before := [][]float64{old.f, old.v, old.s}[k]
-			for i, t := range p[0] {
-				r := t - p[1][i]
-				p[2][i] += r
-				primal += r * r
-				d := p[1][i] - before[i]
-				dual += d * d
-			}
+		if _, err := run.step(it, false); err != nil {
+			return nil, err
 		}
 		if it%admmCheck == admmCheck-1 || it == 0 {
 			if err := look(it + 1); err != nil {
@@ -154,18 +102,6 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 				break
 			}
 		}
-		// Balance the residuals |Mu-w| and rho|w-w_old|, ever more rarely so
-		// that convergence is not disturbed for ever.
-		if period := 10 << min(it/200, 20); it%period == period-1 && primal > 0 && dual > 0 && !a.Fixed {
-			ratio := math.Sqrt(primal / dual)
-			if ratio > 5 || ratio < 0.2 {
-				f := math.Min(math.Max(math.Sqrt(ratio), 0.2), 5)
-				rho *= f
-				scale(1/f, lam.f)
-				scale(1/f, lam.v)
-				scale(1/f, lam.s)
-			}
-		}
 	}
 	if best.x == nil {
 		ctx = context.WithoutCancel(ctx)
@@ -174,6 +110,135 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 		}
 	}
 	return &Point{X: best.x, Dual: best.dual, Status: status, Iter: it, Trace: mon.Trace(), Solver: "admm"}, nil
+}
+
+// admm is the state of one rank. Alone it has all rows. With several, each has
+// rows of its own, and variables u and the copies f and s that go with its rows;
+// v is the same on all of them, and costs one sum over the ranks an iteration.
+type admm struct {
+	prog   *Program
+	sys    *admmSystem
+	ranks  comm.Comm
+	rho    float64
+	fixed  bool
+	w, lam split // w = (f, v, s), and the scaled multipliers
+	old, h split
+
+	u, rhs, tmp  []float64
+	sum          []float64 // what goes over the ranks: h.v + lam.v, the residuals, and whether to stop
+	primal, dual float64   // squared residuals of this rank in the iteration before
+}
+
+func newADMM(prog *Program, sys *admmSystem, o ADMM, ranks comm.Comm) *admm {
+	rho := o.Rho
+	nx, nf, ns := prog.Op.Cols, prog.Op.Rows, sys.coneRows
+	if rho <= 0 {
+		rho = 1
+	}
+	a := &admm{prog: prog, sys: sys, ranks: ranks, rho: rho, fixed: o.Fixed, u: make([]float64, nx), rhs: make([]float64, nx), tmp: make([]float64, nx), sum: make([]float64, nx+3)}
+	for _, s := range []*split{&a.w, &a.lam, &a.old, &a.h} {
+		*s = newSplit(nf, nx, ns)
+	}
+	return a
+}
+
+func (a *admm) startAt(x []float64) {
+	copy(a.u, x)
+	copy(a.w.v, x)
+	a.prog.Op.Apply(a.w.f, x)
+	a.sys.cones(a.w.s, x)
+}
+
+// slope sets v to minus a subgradient of the loss at the predictions f, a dual
+// candidate. What is no more than rounding is 0: with the wrong sign it would be
+// outside of the domain of many a conjugate.
+func (a *admm) slope(v []float64) {
+	for i, l := range a.lam.f {
+		v[i] = -a.rho * l
+		if math.Abs(l) <= 1e-15*math.Abs(a.w.f[i]) {
+			v[i] = 0
+		}
+	}
+}
+
+// step is one iteration. It says whether any rank wants to stop.
+func (a *admm) step(it int, stop bool) (bool, error) {
+	prog, w, lam, h, old := a.prog, a.w, a.lam, a.h, a.old
+	// u: least squares towards w - lam.
+	for i := range h.f {
+		h.f[i] = w.f[i] - lam.f[i]
+	}
+	for i := range h.s {
+		h.s[i] = w.s[i] - lam.s[i]
+	}
+	prog.Op.Adjoint(a.rhs, h.f)
+	a.sys.conesAdjoint(a.tmp, h.s)
+	for i := range a.rhs {
+		a.rhs[i] += a.tmp[i] + w.v[i] - lam.v[i]
+	}
+	a.sys.solve(a.u, a.rhs)
+	// w: proxes at M u + lam, over-relaxed.
+	copy(old.f, w.f)
+	copy(old.v, w.v)
+	copy(old.s, w.s)
+	prog.Op.Apply(h.f, a.u)
+	copy(h.v, a.u)
+	a.sys.cones(h.s, a.u)
+	parts := [][4][]float64{{h.f, w.f, lam.f, old.f}, {h.v, w.v, lam.v, old.v}, {h.s, w.s, lam.s, old.s}}
+	for _, p := range parts {
+		for i, t := range p[0] {
+			p[0][i] = admmRelax*t + (1-admmRelax)*p[1][i]
+			p[1][i] = p[0][i] + p[2][i]
+		}
+	}
+	prog.Loss.Prox(w.f, w.f, 1/a.rho)
+	for i, t := range w.s {
+		w.s[i] = math.Max(t, 0)
+	}
+	// v: the prox at the mean over the ranks, each of which pulls with rho.
+	nx := len(w.v)
+	copy(a.sum, w.v)
+	a.sum[nx], a.sum[nx+1], a.sum[nx+2] = a.primal, a.dual, 0
+	if stop {
+		a.sum[nx+2] = 1
+	}
+	if err := a.ranks.Sum(a.sum); err != nil {
+		return true, err
+	}
+	ranks := float64(a.ranks.Size())
+	for i, t := range a.sum[:nx] {
+		w.v[i] = t / ranks
+	}
+	for _, b := range prog.Blocks {
+		if b.Weight > 0 {
+			prog.Penalty.Prox(b.Of(w.v), b.Of(w.v), b.Rows, b.Cols, b.Weight/(a.rho*ranks))
+		}
+	}
+	a.primal, a.dual = 0, 0
+	for _, p := range parts {
+		for i, t := range p[0] {
+			r := t - p[1][i]
+			p[2][i] += r
+			a.primal += r * r
+			d := p[1][i] - p[3][i]
+			a.dual += d * d
+		}
+	}
+	// Balance the residuals |Mu-w| and rho|w-w_old|, ever more rarely so that
+	// convergence is not disturbed for ever. Those of all ranks are one iteration
+	// old: they came with the sum.
+	primal, dual := a.sum[nx], a.sum[nx+1]
+	if period := 10 << min(it/200, 20); it%period == period-1 && primal > 0 && dual > 0 && !a.fixed {
+		ratio := math.Sqrt(primal / dual)
+		if ratio > 5 || ratio < 0.2 {
+			f := math.Min(math.Max(math.Sqrt(ratio), 0.2), 5)
+			a.rho *= f
+			scale(1/f, lam.f)
+			scale(1/f, lam.v)
+			scale(1/f, lam.s)
+		}
+	}
+	return a.sum[nx+2] > 0, nil
 }
 
 type split struct{ f, v, s []float64 }
@@ -191,7 +256,7 @@ type admmSystem struct {
 
 	model *maskedModel   // masked data: the capacitance way
 	inner blas64.General // factor of I + X'X, when there are cones
-	cap   blas64.General // factor of I + K o DD'
+	cap   blas64.General // factor of I + K o DD'; Rows 0 where there are too many rows for it
 
 	dense blas64.General // small programs: factor of the matrix itself
 }
@@ -199,7 +264,7 @@ type admmSystem struct {
 func newADMMSystem(prog *Program) (*admmSystem, error) {
 	a := &admmSystem{prog: prog}
 	m := prog.Op.Masked
-	if m != nil && m.outputs() == 1 && m.Slope == 0 && (prog.Cones == nil || prog.Cones.Masked == m) && m.X.RawMatrix().Rows <= denseLimit {
+	if m != nil && (m.outputs() == 1 || prog.Cones == nil) && m.Slope == 0 && (prog.Cones == nil || prog.Cones.Masked == m) {
 		return a, a.factorMasked(m)
 	}
 	if prog.Cones != nil {
@@ -259,6 +324,9 @@ func (a *admmSystem) factorMasked(m *MaskedData) error {
 			return fmt.Errorf("convex: admm: I + X'X is not positive definite: the columns of X differ too much in size")
 		}
 		blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: d, Stride: d, Data: a.inner.Data}, y)
+	}
+	if n > denseLimit {
+		return nil
 	}
 	full := newGeneral(n, n)
 	syrkLower(1, y, 0, full)
@@ -382,12 +450,12 @@ func (a *admmSystem) product(dst, u []float64) {
 // solve sets u to the solution for b; u holds a guess.
 func (a *admmSystem) solve(u, b []float64) {
 	switch {
-	case a.model != nil:
+	case a.cap.Rows > 0:
 		f := make([]float64, a.prog.Op.Rows)
 		copy(u, b)
 		a.innerSolve(u)
 		a.prog.Op.Apply(f, u)
-		cholSolve(a.cap, f)
+		a.capSolve(f)
 		t := make([]float64, len(u))
 		a.prog.Op.Adjoint(t, f)
 		a.innerSolve(t)
@@ -397,6 +465,25 @@ func (a *admmSystem) solve(u, b []float64) {
 		cholSolve(a.dense, u)
 	default:
 		a.conjugateGradients(u, b)
+	}
+}
+
+// capSolve applies the inverse of the capacitance matrix, to every output.
+func (a *admmSystem) capSolve(f []float64) {
+	c := a.prog.Op.Masked.outputs()
+	if c == 1 {
+		cholSolve(a.cap, f)
+		return
+	}
+	col := make([]float64, a.cap.Rows)
+	for o := range c {
+		for i := range col {
+			col[i] = f[i*c+o]
+		}
+		cholSolve(a.cap, col)
+		for i, v := range col {
+			f[i*c+o] = v
+		}
 	}
 }
 
@@ -416,17 +503,21 @@ func (a *admmSystem) conjugateGradients(u, b []float64) {
 	r, q := append([]float64(nil), b...), make([]float64, len(b))
 	a.product(q, u)
 	axpy(-1, q, r)
-	p := append([]float64(nil), r...)
-	rr, tol := dot(r, r), 1e-12*norm2(b)
-	for it := 0; it < 500 && math.Sqrt(rr) > tol; it++ {
+	z := append([]float64(nil), r...)
+	a.innerSolve(z)
+	p := append([]float64(nil), z...)
+	rz, tol := dot(r, z), 1e-12*norm2(b)
+	for it := 0; it < 500 && norm2(r) > tol; it++ {
 		a.product(q, p)
-		t := rr / dot(p, q)
+		t := rz / dot(p, q)
 		axpy(t, p, u)
 		axpy(-t, q, r)
-		next := dot(r, r)
-		for i, v := range r {
-			p[i] = v + next/rr*p[i]
+		copy(z, r)
+		a.innerSolve(z)
+		next := dot(r, z)
+		for i, v := range z {
+			p[i] = v + next/rz*p[i]
 		}
-		rr = next
+		rz = next
 	}
 }

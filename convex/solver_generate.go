@@ -122,16 +122,156 @@ func ascend(m *maskedModel, us, sgn, theta []float64, pats [][]uint64, steps int
 	return phi
 }
 
-// reluDescent lowers the network objective
+// descent lowers the network objective
 //
 //	F(V) = L(Σ_j s_j (X v_j)_+) + beta Σ_j |v_j|
 //
-// itself by accelerated proximal gradient steps in which neurons change their
-// patterns freely. Every accepted step lowers F; it returns the last value.
-// It moves all neurons at once towards cells that a convex program over fixed
-// patterns cannot reach, and its result is a feasible point of that program
-// over the patterns it ends in.
-func reluDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
+// itself by proximal gradient steps with momentum in which neurons change their
+// patterns freely. It moves all neurons at once towards cells that a convex
+// program over fixed patterns cannot reach, and its result is a feasible point
+// of that program over the patterns it ends in.
+//
+// Steps are taken in the metric of the curvature that neurons share, many times
+// longer than plain ones. They need not lower F: they start long, which carries
+// neurons over the kinks between cells, and shorten a thousandfold.
+type descent struct {
+	m      *maskedData // in coordinates in which X'X is about diagonal
+	turn   *mat.Dense  // d×d, to those coordinates; nil if they are those of X
+	metric []float64
+	curve  []float64
+	loss   Fn
+	beta   float64
+	long   float64 // 1/step a neuron at the start, grown where steps diverged
+}
+
+func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
+	p := &descent{loss: loss, beta: beta, long: 0.06}
+	c := principalAxes(X)
+	if c.turn != nil && !c.scaled {
+		p.turn, p.curve = c.turn, c.curve
+		X = turned(X, c.turn)
+	} else {
+		_, d := X.Dims()
+		p.curve = make([]float64, d)
+		for j := range p.curve {
+			col := mat.Col(nil, j, X)
+			p.curve[j] = dot(col, col)
+		}
+		top := slices.Max(p.curve)
+		for j := range p.curve {
+			p.curve[j] = math.Max(p.curve[j], 1e-12*top)
+		}
+	}
+	p.metric = p.curve
+	if !c.uneven && p.turn != nil { // white enough, and steps cost less
+		p.metric = nil
+	}
+	p.m = newMaskedData(X)
+	return p
+}
+
+// run moves the neurons v (k×d) with signs sgn, puts the best network it saw in
+// their place and returns its objective.
+func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
+	k, d, n := len(sgn), p.m.d, p.m.n
+	if n == 0 || slices.Max(p.curve) == 0 {
+		return math.Inf(1)
+	}
+	if p.turn != nil {
+		copy(v, turned(mat.NewDense(k, d, v), p.turn).RawMatrix().Data)
+	}
+	model := &maskedModel{maskedData: p.m, samples: n, patches: 1, scale: 1}
+	curve := math.Min(1, p.loss.Lipschitz)
+	if !(curve > 0) {
+		curve = 1 // of a loss with kinks
+	}
+	shared := newSharedCurvature(model, p.curve)
+	scale(math.Sqrt(curve), shared.root)
+	scale(math.Sqrt(curve), shared.b)
+	r := &screened{d: d, c: 1, metric: p.metric, weight: make([]float64, k), norm: make([]float64, k), pen: Penalty{GroupL2: p.beta}}
+	for j := range sgn {
+		r.weight[j] = 1
+		r.inPlay = append(r.inPlay, j)
+	}
+	unit := curve * float64(k)
+	if p.metric == nil {
+		mean := 0.0
+		for _, t := range p.curve {
+			mean += t / float64(d)
+		}
+		unit *= mean
+	}
+	pats := newBits(k, n)
+	f, grad, signed, g := make([]float64, n), make([]float64, n), make([]float64, k*d), make([]float64, k*d)
+	x, y, next, bestV := append([]float64(nil), v...), append([]float64(nil), v...), make([]float64, k*d), append([]float64(nil), v...)
+	best, first := math.Inf(1), math.Inf(1)
+	look := func() (*patternSet, float64) {
+		set := &patternSet{bits: pats}
+		p.m.patternsOf(pats, y)
+		cost := 0.0
+		for j, s := range sgn {
+			yj := y[j*d:][:d]
+			cost += norm2(yj)
+			for i, t := range yj {
+				signed[j*d+i] = s * t
+			}
+		}
+		p.m.forwardSet(f, signed, set)
+		value := p.loss.Value(f) + p.beta*cost
+		if value < best {
+			best = value
+			copy(bestV, y)
+		}
+		return set, value
+	}
+	for it := 0; it < steps && !stop(); it++ {
+		r.step = p.long * unit * math.Pow(1e3, math.Max(0, float64(it)/float64(steps)-0.3))
+		set, value := look()
+		if it == 0 {
+			first = value
+		}
+		if !(value <= 2*math.Abs(first)) {
+			p.long *= 2
+			copy(x, bestV)
+			copy(y, bestV)
+			continue
+		}
+		p.loss.anyGrad()(grad, f)
+		p.m.adjointSet(g, grad, set)
+		shared.use(model, set)
+		for j, s := range sgn {
+			shared.alpha[j] *= s
+			scale(s, shared.h[j*d:][:d])
+			scale(s, g[j*d:][:d])
+			r.norm[j] = norm2(y[j*d:][:d])
+		}
+		clear(shared.w)
+		shared.product(shared.y, y)
+		if !shared.prox(r, next, y, g) {
+			p.long *= 2
+			copy(x, bestV)
+			copy(y, bestV)
+			continue
+		}
+		const momentum = 0.95
+		for i, t := range next {
+			y[i] = t + momentum*(t-x[i])
+		}
+		copy(x, next)
+	}
+	copy(y, x) // the last, without its momentum, which keeps no neuron at zero
+	look()
+	copy(v, bestV)
+	if p.turn != nil {
+		copy(v, turned(mat.NewDense(k, d, v), p.turn.T()).RawMatrix().Data)
+	}
+	return best
+}
+
+// plainDescent is descent for samples of several patches, whose neurons share
+// no such curvature: accelerated proximal gradient steps, of which every accepted
+// one lowers F.
+func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
 	k, d := len(sgn), m.d
 	pats := newBits(k, m.n)
 	f, grad, signed := make([]float64, m.samples), make([]float64, m.samples), make([]float64, k*d)
@@ -241,6 +381,12 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float
 		m: newMaskedModel(data), loss: loss, beta: beta, rng: rand.New(rand.NewPCG(seed, 0x6761746573)),
 		mon: NewMonitor(ctx, "patterns", s), data: data, seen: map[string]int{},
 	}
+	g.down = func(v, sgn []float64, steps int, stop func() bool) float64 {
+		return plainDescent(g.m, loss, beta, v, sgn, steps, stop)
+	}
+	if g.m.patches == 1 {
+		g.down = newDescent(data.X, loss, beta).run
+	}
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
 	}
@@ -261,6 +407,7 @@ type generator struct {
 	beta float64
 	rng  *rand.Rand
 	mon  *Monitor
+	down func(v, sgn []float64, steps int, stop func() bool) float64
 
 	bits [][]uint64     // patterns kept
 	gate [][]float64    // a vector of each
@@ -317,12 +464,13 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	var history []float64
 	tol := s.Tol
 	roundTol := 1e-2
-	g.descend(0, 200, 150, stop)
+	g.descend(0, 200, 300, stop)
+	g.descend(-1, 0, 300, stop) // with those that found each other merged
 	for round := 1; round < 200 && !stop(); round++ {
 		if err := g.convex(roundTol, stop); err != nil {
 			return err
 		}
-		g.descend(round, 0, 100, stop)
+		g.descend(round, 0, 200, stop)
 		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
 		worst, added := g.price(round)
 		est := math.Max(worst-1, 0)
@@ -615,7 +763,11 @@ func (g *generator) descend(round, width, steps int, stop func() bool) {
 			}
 		}
 	} else {
-		for _, nr := range mergeNeurons(g.net, 0.98) {
+		cosine := 0.98
+		if round < 0 {
+			cosine = 0.97
+		}
+		for _, nr := range mergeNeurons(g.net, cosine) {
 			shake := 0.02 * norm2(nr.v) / math.Sqrt(float64(d))
 			for _, x := range nr.v {
 				v = append(v, x+shake*g.rng.NormFloat64())
@@ -626,7 +778,7 @@ func (g *generator) descend(round, width, steps int, stop func() bool) {
 	if len(sgn) == 0 {
 		return
 	}
-	val := reluDescent(g.m, g.loss, g.beta, v, sgn, steps, stop)
+	val := g.down(v, sgn, steps, stop)
 	var net []neuron
 	for j, s := range sgn {
 		if w := v[j*d:][:d]; norm2(w) > 0 {

@@ -87,8 +87,9 @@ type screened struct {
 	out    []bool     // patterns proved inactive
 	rotate *mat.Dense // d×d, orthogonal: coordinates are rotate'·x; nil for those of the program
 	metric []float64  // d: steps are taken in L·diag(metric); nil for the identity
-	topX   float64    // an upper bound on |X|₂
-	sizes  []float64  // |D_p X|_F of every pattern
+	shared *sharedCurvature
+	topX   float64   // an upper bound on |X|₂
+	sizes  []float64 // |D_p X|_F of every pattern
 	iter   int
 	step   float64 // L
 	weight []float64
@@ -132,76 +133,116 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		r.weight[p] = prog.Blocks[p].Weight
 	}
 	X := m.X
-	gram := newGeneral(d, d)
-	if d <= 1200 {
-		gramLower(X.RawMatrix(), gram)
-		small, large := math.Inf(1), 0.0
-		for j := 0; j < d; j++ {
-			if v := gram.Data[j*d+j]; v > 0 {
-				small, large = math.Min(small, v), math.Max(large, v)
-			}
+	// What the blocks curve together is taken out where it is the same everywhere.
+	shares := c == 1 && m.patches() == 1 && r.loss.Name == Squared.Name && r.pen.GroupL2 > 0 && r.pen.Norm == "l2"
+	axes := principalAxes(X)
+	r.topX = axes.top
+	switch {
+	case axes.curve == nil || r.pen.Norm != "l2" && r.pen.Norm != "columns":
+		shares = false
+	case axes.scaled:
+		shares = false
+		if axes.uneven {
+			r.metric = axes.curve
 		}
-		sym := mat.NewSymDense(d, nil)
-		for i := 0; i < d; i++ {
-			for j := 0; j <= i; j++ {
-				sym.SetSym(j, i, gram.Data[i*d+j])
-			}
-		}
-		var e mat.EigenSym
-		if e.Factorize(sym, true) {
-			lam := e.Values(nil)
-			top, trace := lam[d-1], 0.0
-			for _, l := range lam {
-				trace += math.Max(l, 0)
-			}
-			r.topX = math.Sqrt(math.Max(top, 0)) * (1 + 1e-10)
-			uneven := top*float64(d-1) > whiten*(trace-top)
-			switch {
-			case r.pen.Norm != "l2" && r.pen.Norm != "columns" || !uneven:
-			case large > unequal*unequal*small:
-				// A rotation would mix columns of very different size, and lose
-				// the digits of the small ones: only scale them.
-				r.metric = make([]float64, d)
-				for j := range r.metric {
-					r.metric[j] = math.Max(gram.Data[j*d+j], 1e-12*small)
-				}
-			default:
-				var Q mat.Dense
-				e.VectorsTo(&Q)
-				r.rotate = &Q
-				r.metric = make([]float64, d)
-				for j, l := range lam {
-					r.metric[j] = math.Max(l, 1e-8*top)
-				}
-			}
+	case axes.uneven || shares:
+		r.rotate = axes.turn
+		if axes.uneven {
+			r.metric = axes.curve
 		}
 	}
 	if r.topX == 0 {
 		r.topX = mat.Norm(X, 2) // Frobenius
 	}
 	if r.rotate != nil {
-		rows, _ := X.Dims()
-		R := mat.NewDense(rows, d, nil)
-		q := r.rotate.RawMatrix()
-		raw := X.RawMatrix()
-		parallel(rows, 256, func(lo, hi int) {
-			blas64.Gemm(blas.NoTrans, blas.NoTrans, 1,
-				blas64.General{Rows: hi - lo, Cols: d, Stride: raw.Stride, Data: raw.Data[lo*raw.Stride:]}, q, 0,
-				blas64.General{Rows: hi - lo, Cols: d, Stride: d, Data: R.RawMatrix().Data[lo*d:]})
-		})
 		mm := *m
-		mm.X = R
+		mm.X = turned(X, r.rotate)
 		m = &mm
 	}
 	r.model = newMaskedModel(m)
+	if shares {
+		r.shared = newSharedCurvature(r.model, axes.curve)
+	}
 	r.step = r.loss.Lipschitz * r.model.scale * r.model.scale
 	if r.metric == nil {
 		r.step *= r.topX * r.topX / 2
+		if r.shared != nil {
+			r.step /= 4
+		}
 	}
 	if !(r.step > 0) {
 		r.step = 1
 	}
 	return r
+}
+
+// axes are coordinates for data: those of the eigenvectors of X'X, or those of X
+// where a rotation would mix columns of very different size and lose the digits
+// of the small ones.
+type axes struct {
+	turn   *mat.Dense // d×d, orthogonal: coordinates are x·turn
+	curve  []float64  // the diagonal of X'X in them; nil if d is too large for this
+	top    float64    // an upper bound on |X|₂
+	uneven bool       // curve is far from constant
+	scaled bool       // the coordinates are those of X
+}
+
+func principalAxes(X *mat.Dense) (a axes) {
+	raw := X.RawMatrix()
+	d := raw.Cols
+	if d > 1200 {
+		return a
+	}
+	gram := newGeneral(d, d)
+	gramLower(raw, gram)
+	small, large := math.Inf(1), 0.0
+	sym := mat.NewSymDense(d, nil)
+	for i := 0; i < d; i++ {
+		for j := 0; j <= i; j++ {
+			sym.SetSym(j, i, gram.Data[i*d+j])
+		}
+		if v := gram.Data[i*d+i]; v > 0 {
+			small, large = math.Min(small, v), math.Max(large, v)
+		}
+	}
+	var e mat.EigenSym
+	if !e.Factorize(sym, true) {
+		return a
+	}
+	lam := e.Values(nil)
+	top, trace := lam[d-1], 0.0
+	for _, l := range lam {
+		trace += math.Max(l, 0)
+	}
+	if !(top > 0) {
+		return a
+	}
+	a.top = math.Sqrt(top) * (1 + 1e-10)
+	a.uneven = top*float64(d-1) > whiten*(trace-top)
+	a.scaled = large > unequal*unequal*small
+	a.curve = make([]float64, d)
+	if a.scaled {
+		for j := range a.curve {
+			a.curve[j] = math.Max(gram.Data[j*d+j], 1e-12*small)
+		}
+		return a
+	}
+	a.turn = new(mat.Dense)
+	e.VectorsTo(a.turn)
+	for j, l := range lam {
+		a.curve[j] = math.Max(l, 1e-8*top)
+	}
+	return a
+}
+
+// turned is X·Q.
+func turned(X *mat.Dense, Q mat.Matrix) *mat.Dense {
+	n, d := X.Dims()
+	out := mat.NewDense(n, d, nil)
+	parallel(n, 256, func(lo, hi int) {
+		out.Slice(lo, hi, 0, d).(*mat.Dense).Mul(X.Slice(lo, hi, 0, d), Q)
+	})
+	return out
 }
 
 // gramLower sets the lower triangle of c to X'X.
@@ -290,6 +331,9 @@ func (r *screened) use(work []int) {
 	r.set = &patternSet{bits: make([][]uint64, len(work))}
 	for j, p := range work {
 		r.set.bits[j] = r.all.bits[p]
+	}
+	if r.shared != nil {
+		r.shared.use(r.model, r.set)
 	}
 }
 
@@ -545,12 +589,23 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 	h0, h1 := make([]float64, n), make([]float64, n)
 	quadratic := r.loss.Name == Squared.Name || r.loss.Hess == nil
 	theta := 1.0
+	sh := r.shared
+	if sh != nil {
+		sh.product(sh.x, r.x)
+		copy(sh.y, sh.x)
+		clear(sh.w)
+	}
 	for it := 1; ; it++ {
 		r.loss.Grad(r.grad, fy)
 		r.adjoint(g, r.grad, r.set)
 		var curve, quad float64
 		for range 60 {
-			r.prox(next, y, g)
+			if sh != nil && !sh.prox(r, next, y, g) {
+				r.shared, sh = nil, nil // plain steps always work
+			}
+			if sh == nil {
+				r.prox(next, y, g)
+			}
 			r.forward(fn, next, r.set)
 			curve, quad = 0, 0
 			if quadratic {
@@ -585,6 +640,9 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 					quad += q
 				}
 			}
+			if sh != nil {
+				curve = math.Max(0, curve-dot(sh.w, sh.w))
+			}
 			if curve <= r.step*quad*(1+1e-10)+1e-300 || halted() {
 				break
 			}
@@ -603,6 +661,12 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 				turn += q
 			}
 		}
+		if sh != nil {
+			turn *= r.step
+			for i, w := range sh.w {
+				turn -= w * (sh.next[i] - sh.x[i])
+			}
+		}
 		if turn > 0 {
 			theta = 1
 		}
@@ -614,6 +678,12 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 		}
 		for i, v := range fn {
 			fy[i] = v + mom*(v-r.f[i])
+		}
+		if sh != nil {
+			for i, v := range sh.next {
+				sh.y[i] = v + mom*(v-sh.x[i])
+			}
+			sh.x, sh.next = sh.next, sh.x
 		}
 		r.x, next = next, r.x
 		r.f, fn = fn, r.f
@@ -627,6 +697,10 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 		}
 		if it%500 == 0 { // sums of predictions drift
 			r.forward(fy, y, r.set)
+			if sh != nil {
+				sh.product(sh.y, y)
+				sh.product(sh.x, r.x)
+			}
 		}
 		r.primal = r.value(r.f, r.x)
 		r.loss.Grad(r.grad, r.f)
@@ -740,15 +814,17 @@ func (r *screened) columnWeight() float64 {
 func (r *screened) secular(b, row []float64, from, to int, beta, warm float64) float64 {
 	e, h := row[:r.d], row[r.d:2*r.d]
 	size, top := 0.0, 0.0
-	for i := range e {
+	for i, m := range r.metric {
 		s := 0.0
 		for o := i*r.c + from; o < i*r.c+to; o++ {
 			s += b[o] * b[o]
 		}
 		e[i] = s
 		size += s
-		h[i] = r.step * r.metric[i]
-		top = math.Max(top, h[i])
+		h[i] = r.step * m
+		if h[i] > top {
+			top = h[i]
+		}
 	}
 	size = math.Sqrt(size)
 	if size <= beta {
@@ -771,7 +847,7 @@ func (r *screened) secular(b, row []float64, from, to int, beta, warm float64) f
 		}
 		next := t + (1/math.Sqrt(s)-1)*(-s*math.Sqrt(s)/ds)
 		next = math.Max(next, low)
-		done := math.Abs(next-t) <= 1e-13*next
+		done := math.Abs(next-t) <= 1e-8*next // the error is its square
 		t = next
 		if done {
 			break

@@ -1,8 +1,10 @@
 // Command bench times our solver on problem files: seconds to a certified
-// relative gap, one JSON object a line. bench.py, beside it, runs it in pairs
-// with other solvers.
+// relative gap, one JSON object a line. peers.py, beside it, runs it together
+// with scnn, adelie and CVXPY.
 //
 //	go run ./convex/bench [-arch gated_relu,relu] [-ratio 0.1,0.01,0.001] [-tol 1e-3,1e-6] PROBLEM.json...
+//	go run ./convex/bench -local 10 [-ratio 0.1] [-limit 30s] PROBLEM.json...
+//	go run ./convex/bench -scale [-ratio 0.1] [-patterns 200] [-limit 10m]
 //
 // Weight decay is the ratio times the largest useful one of the gated network
 // over the file's patterns, max_i ‖X'D_i ∇L(0)‖, for both architectures.
@@ -56,10 +58,24 @@ func main() {
 	free := flag.Bool("free", false, "drop the file's patterns: the solver looks for its own")
 	threads := flag.Int("threads", runtime.NumCPU(), "processors to use")
 	repeat := flag.Int("repeat", 1, "runs of each")
+	scales := flag.Bool("scale", false, "measure on Fashion-MNIST (60,000 images) at the first -ratio in place of problem files")
+	growth := flag.Bool("growth", true, "with -scale: measure how the cost grows, too")
+	classes := flag.Int("classes", 10, "with -scale: outputs of the second network for all images, 1 for none")
+	patterns := flag.Int("patterns", 200, "with -scale: patterns for all images")
+	rivals := flag.Float64("local", 0, "compare our ReLU network with Adam and SGD given this many times our time each")
+	width := flag.Int("width", 400, "with -local: neurons of the networks trained")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
+	if *scales {
+		scale(*patterns, numbers(*ratios)[0], *limit, *growth, *classes)
+		return
+	}
 	if flag.NArg() == 0 {
 		fail(fmt.Errorf("want problem files"))
+	}
+	if *rivals > 0 {
+		local(flag.Args(), numbers(*ratios), *limit, *rivals, *width)
+		return
 	}
 	out := json.NewEncoder(os.Stdout)
 	for _, path := range flag.Args() {

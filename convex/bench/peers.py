@@ -6,23 +6,30 @@ Usage, from the root of the repository:
     /tmp/peers/bin/pip install numpy scipy adelie cvxpy clarabel
     /tmp/peers/bin/pip install --no-deps pyscnn linalg_backends opt_einsum tqdm typing_extensions
     go build -o /tmp/bench ./convex/bench
-    /tmp/peers/bin/python convex/bench/peers.py --bench /tmp/bench [--out results.jsonl] PROBLEM.json...
+    /tmp/peers/bin/python convex/bench/peers.py --bench /tmp/bench [--csv results.csv] PROBLEM.json...
 
 It installs nothing itself and leaves out what is not there. Every peer gets the
 patterns of the problem file, float64, and the objective
 
     1/2 |sum_i D_i X u_i - y|^2 + beta sum_i |u_i|
 
-with beta the ratio times max_i |X'D_i y|. After each pair of runs (ours, then the
-peer) the gap of the peer's point is computed here, by the same formula for all: the
-dual point is the residual, scaled. The time of a peer is its own, without set-up and
-without the snapshots taken to find when it reached a gap. CPU seconds are of all
-threads; on a busy machine they say more than the clock.
+with beta the ratio times max_i |X'D_i y|. In a run come ours and then each peer, and
+medians are taken over the runs. The gap of a peer's point is computed here, by the
+same formula for all: the dual point is the residual, scaled. The time of a peer is
+its own, without set-up and without the snapshots taken to find when it reached a gap.
+CPU seconds are of all threads; on a busy machine they say more than the clock.
+
+A peer that has not reached the gap within --limit CPU seconds is stopped; it counts
+as that many seconds, and its ratio as "at least". A peer that ended by itself above
+the gap has no ratio. scnn's augmented Lagrangian has no bound: it counts as there when
+its cone violation, relative to the sizes of its predictions, and its excess over our
+optimum are both at most the gap. Where ours did not reach the gap (within three times
+the limit, by the clock), the row says so and its ratio is left out of the means.
 
 scnn's convex solvers run on NumPy; torch, which only its non-convex side uses, is
 replaced by a stub when it is not installed.
 """
-import argparse, importlib.util, json, os, statistics, subprocess, sys, time, types, warnings
+import argparse, csv, importlib.util, json, multiprocessing, os, platform, resource, statistics, subprocess, sys, time, types, warnings
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 warnings.filterwarnings("ignore")
@@ -79,8 +86,10 @@ class Stop(Exception):
 class Clock:
     """Seconds and CPU seconds, with time out."""
 
-    def __init__(self):
+    def __init__(self, limit):
         self.wall = self.cpu = 0.0
+        # The operating system ends a peer that does not look at the time.
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + 1.5 * limit) + 2, resource.RLIM_INFINITY))
         self.on()
 
     def on(self):
@@ -102,7 +111,7 @@ def scnn_setup(X, y):
     return lab, dt, get_logger("scnn"), (lab.tensor(X, dtype=dt), lab.tensor(y[:, None], dtype=dt))
 
 
-def scnn_rfista(X, y, D, beta, tols, limit):
+def scnn_rfista(X, y, D, beta, tols, limit, tell):
     lab, dt, logger, data = scnn_setup(X, y)
     from scnn.private.models import ConvexMLP, GroupL1Regularizer
     from scnn.private.interface.solvers import build_optimizer
@@ -118,7 +127,7 @@ def scnn_rfista(X, y, D, beta, tols, limit):
     metrics = Metrics(metric_freq=10**9, objective=False, grad_norm=False)
     run = build_optimizer(RFISTA(ConvexGatedReLU(G), max_iters=10**7, tol=0.0), NeuronGL1(beta / n), metrics)
     run.metric_freq = 10**9
-    found, state, clock = {}, {"it": 0, "next": 1}, Clock()
+    found, state, clock = {}, {"it": 0, "next": 1}, Clock(limit)
 
     def look(m, *_):
         state["it"] += 1
@@ -130,7 +139,7 @@ def scnn_rfista(X, y, D, beta, tols, limit):
         for t in tols:
             if rel <= t and t not in found:
                 found[t] = dict(wall=clock.wall, cpu=clock.cpu, objective=primal, gap=rel, note=f"{state['it']} iterations")
-        state["last"] = dict(objective=primal, gap=rel)
+        state["last"] = dict(cpu=clock.cpu, objective=primal, gap=rel, late=clock.cpu > limit)
         if rel <= min(tols) or clock.cpu > limit:
             raise Stop
         clock.on()
@@ -144,7 +153,7 @@ def scnn_rfista(X, y, D, beta, tols, limit):
     return found, state.get("last")
 
 
-def scnn_al(X, y, D, beta, tols, limit):
+def scnn_al(X, y, D, beta, tols, limit, tell):
     """Has no dual bound: what is reported is its point when it ends, with the violation."""
     lab, dt, logger, data = scnn_setup(X, y)
     from scnn.private.models import AL_MLP, GroupL1Regularizer
@@ -161,12 +170,13 @@ def scnn_al(X, y, D, beta, tols, limit):
     metrics = Metrics(metric_freq=10**9, objective=False, grad_norm=False)
     run = build_optimizer(AL(ConvexReLU(G), max_primal_iters=10**6, max_dual_iters=10**4, tol=1e-6, constraint_tol=1e-6), NeuronGL1(beta / n), metrics)
     run.metric_freq = 10**9
-    clock, last = Clock(), {}
+    clock, last = Clock(limit), {"late": False}
 
     def look(m, *_):
         clock.off()
         last["w"] = np.array(m.weights, copy=True, dtype=float)
         if clock.cpu > limit:
+            last["late"] = True
             raise Stop
         clock.on()
         return m
@@ -180,49 +190,49 @@ def scnn_al(X, y, D, beta, tols, limit):
     V, W = last["w"][0][0].T, last["w"][1][0].T
     S = 2 * D - 1
     viol = np.sqrt(sum((np.minimum(S * (X @ Z), 0) ** 2).sum() for Z in (V, W)))
+    size = np.sqrt(sum(((X @ Z) ** 2).sum() for Z in (V, W)))
     r = y - ((X @ (V - W)) * D).sum(1)
     value = 0.5 * r @ r + beta * (np.linalg.norm(V, axis=0).sum() + np.linalg.norm(W, axis=0).sum())
-    return {}, dict(wall=clock.wall, cpu=clock.cpu, objective=value, gap=None, note=f"cone violation {viol:.1e}")
+    return {}, dict(wall=clock.wall, cpu=clock.cpu, late=last["late"], objective=value, violation=viol / max(size, 1e-300), gap=None)
 
 
-def adelie_grpnet(X, y, D, beta, tols, limit):
+def adelie_grpnet(X, y, D, beta, tols, limit, tell):
     import adelie as ad
 
     n, d = X.shape
     P = D.shape[1]
     if 8 * n * d * P > 3e9:
-        return {}, dict(objective=None, gap=None, note="needs the n×Pd matrix, left out above 3 GB")
+        return {}, dict(note="needs the n×Pd matrix, left out above 3 GB")
     A = np.asfortranarray((D[:, :, None] * X[:, None, :]).reshape(n, P * d))
     found, last = {}, None
-    for goal in sorted(tols, reverse=True):
-        for tol in (1e-7, 1e-9, 1e-11, 1e-12):
-            clock = Clock()
-            top = np.linalg.norm(X.T @ (D * y[:, None]), axis=0).max()
-            path = np.geomspace(top, beta, 12) / n
-            state = ad.grpnet(A, ad.glm.gaussian(y), groups=np.arange(0, P * d, d), penalty=np.ones(P), lmda_path=path,
-                              tol=tol, intercept=False, early_exit=False, progress_bar=False, n_threads=2, max_iters=10**5)
-            clock.off()
-            if state.betas.shape[0] < len(path):
-                last = dict(objective=None, gap=None, note=f"stopped after {state.betas.shape[0]} of {len(path)} betas")
-                break
-            U = np.asarray(state.betas[-1].todense()).reshape(P, d).T
-            rel, primal = gap(X, y, D, U, beta)
-            last = dict(objective=primal, gap=rel)
-            if rel <= goal:
+    top = np.linalg.norm(X.T @ (D * y[:, None]), axis=0).max()
+    path = np.geomspace(top, beta, 12) / n
+    for tol in (1e-7, 1e-9, 1e-11, 1e-13, 1e-15):
+        clock = Clock(limit)
+        state = ad.grpnet(A, ad.glm.gaussian(y), groups=np.arange(0, P * d, d), penalty=np.ones(P), lmda_path=path,
+                          tol=tol, intercept=False, early_exit=False, progress_bar=False, n_threads=2, max_iters=10**6)
+        clock.off()
+        if state.betas.shape[0] < len(path):
+            return found, dict(late=clock.cpu > limit, cpu=clock.cpu, note=f"stopped after {state.betas.shape[0]} of {len(path)} betas")
+        U = np.asarray(state.betas[-1].todense()).reshape(P, d).T
+        rel, primal = gap(X, y, D, U, beta)
+        last = dict(cpu=clock.cpu, late=clock.cpu > limit, objective=primal, gap=rel, note=f"tol {tol:g}")
+        for goal in tols:
+            if rel <= goal and goal not in found and not last["late"]:
                 found[goal] = dict(wall=clock.wall, cpu=clock.cpu, objective=primal, gap=rel, note=f"tol {tol:g}")
-                break
-            if clock.cpu > limit:
-                return found, last
+        tell((found, last))
+        if last["late"] or len(found) == len(tols):
+            break
     return found, last
 
 
-def clarabel(X, y, D, beta, tols, limit, cones=False):
+def clarabel(X, y, D, beta, tols, limit, tell, cones=False):
     import cvxpy as cp
 
     n, d = X.shape
     P = D.shape[1]
-    if n * d * P > (1e6 if cones else 2e6):
-        return {}, dict(objective=None, gap=None, note="left out: too large")
+    if n * d * P > (1e6 if cones else 6e6):
+        return {}, dict(note="left out: too large")
     A = (D[:, :, None] * X[:, None, :]).reshape(n, P * d)
     signs = 2 if cones else 1
     Z = [cp.Variable((P, d)) for _ in range(signs)]
@@ -232,16 +242,21 @@ def clarabel(X, y, D, beta, tols, limit, cones=False):
     problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(fit - y) + beta * sum(cp.sum(cp.norm(z, axis=1)) for z in Z)), rows)
     found, last = {}, None
     for goal in sorted(tols, reverse=True):
-        clock = Clock()
+        options = dict(solver=cp.CLARABEL, tol_gap_rel=goal * 0.3, tol_gap_abs=0, tol_feas=min(1e-6, goal), time_limit=float(3 * limit))
+        problem.get_problem_data(cp.CLARABEL)  # CVXPY's own compilation is set-up
+        clock = Clock(limit)
         try:
-            problem.solve(solver=cp.CLARABEL, tol_gap_rel=goal * 0.3, tol_gap_abs=0, tol_feas=min(1e-6, goal), time_limit=float(limit))
+            problem.solve(**options)
         except cp.error.SolverError as e:
-            return found, dict(objective=None, gap=None, note=str(e)[:60])
+            clock.off()
+            return found, dict(cpu=clock.cpu, late=clock.cpu > limit, note=str(e)[:60])
         clock.off()
-        ok = problem.status == "optimal"
-        last = dict(objective=float(problem.value) if problem.value is not None else None, gap=None, note=problem.status)
-        if ok:
+        last = dict(cpu=clock.cpu, late=clock.cpu > limit or problem.status == "user_limit", note=problem.status)
+        if problem.status == "optimal" and not last["late"]:
             found[goal] = dict(wall=clock.wall, cpu=clock.cpu, objective=float(problem.value), gap=goal, note="its own gap")
+        tell((found, last))
+        if last["late"]:
+            break
     return found, last
 
 
@@ -251,62 +266,118 @@ PEERS = {
 }
 
 
+def child(pipe, solve, args):
+    try:
+        pipe.send(solve(*args, pipe.send))
+    except ImportError as e:
+        pipe.send(({}, dict(note=f"not installed: {e}")))
+    except MemoryError:
+        pipe.send(({}, dict(note="out of memory")))
+
+
+def run_peer(solve, limit, *args):
+    """Runs a peer in a process of its own and returns the last it told."""
+    ours, theirs = multiprocessing.Pipe(False)
+    p = multiprocessing.get_context("fork").Process(target=child, args=(theirs, solve, (*args, limit)))
+    p.start()
+    theirs.close()
+    found, last = {}, None
+    try:
+        while True:
+            found, last = ours.recv()
+    except EOFError:
+        pass
+    p.join()
+    if p.exitcode < 0:  # by the limit
+        last = dict(last or {}, cpu=limit, late=True, note="stopped by the limit")
+    elif p.exitcode > 0 and last is None:
+        last = dict(note="failed")
+    return found, last or {}
+
+
+def judge(runs, peer, t, limit):
+    """The row of one peer at one gap: (cpu, wall, at least?, note); cpu is None without a time."""
+    hit = [h[t] for h, _, _ in runs if t in h]
+    if hit:
+        return statistics.median(h["cpu"] for h in hit), statistics.median(h["wall"] for h in hit), False, hit[0].get("note", "")
+    _, last, ours = runs[-1]
+    note = last.get("note", "")
+    if last.get("gap") is not None:
+        note += f" gap {last['gap']:.0e}"
+    if "violation" in last:
+        excess = last["objective"] / ours["objective"] - 1
+        note += f" cone violation {last['violation']:.0e}, objective {excess:+.0e}"
+        if last["violation"] <= t and excess <= t:
+            return last["cpu"], last["wall"], False, note.strip()
+    if last.get("late"):
+        return min(last["cpu"], limit), None, True, note.strip()
+    return None, None, False, (note + (f" after {last['cpu']:.3g} s" if "cpu" in last else "")).strip()
+
+
 def main():
-    ap = argparse.ArgumentParser()
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("problems", nargs="+")
     ap.add_argument("--bench", required=True, help="binary of ./convex/bench")
     ap.add_argument("--ratios", default="0.1,0.01,0.001")
     ap.add_argument("--tols", default="1e-3,1e-6")
     ap.add_argument("--archs", default="gated_relu,relu")
-    ap.add_argument("--limit", type=float, default=60, help="CPU seconds of a peer")
+    ap.add_argument("--limit", type=float, default=60, help="CPU seconds of one solve of a peer")
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--peers", default="", help="only those with one of these in their names")
-    ap.add_argument("--out", default="")
+    ap.add_argument("--csv", default="", help="append every run's row to this file")
     o = ap.parse_args()
     tols = [float(t) for t in o.tols.split(",")]
     want = [w for w in o.peers.split(",") if w]
-    out = open(o.out, "a") if o.out else None
-    ratios = {}
+    rows, log = {}, None
+    if o.csv:
+        new = not os.path.exists(o.csv)
+        file = open(o.csv, "a", newline="")
+        log = csv.writer(file)
+        if new:
+            log.writerow("instance network ratio gap ours_cpu ours_wall ours_status peer peer_cpu peer_wall at_least speedup note".split())
+    print(f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}, at most {o.limit:g} CPU seconds a peer and solve, {o.repeat} run(s)\n")
     print("| instance | network | β/βmax | gap | ours CPU s (wall) | peer | peer CPU s (wall) | ratio | note |\n|---|---|---|---|---|---|---|---|---|")
     for path in o.problems:
         X, y, D = load(path)
         name = os.path.basename(os.path.dirname(os.path.abspath(path)))
         top = np.linalg.norm(X.T @ (D * y[:, None]), axis=0).max()
         for arch in o.archs.split(","):
+            peers = {k: f for k, f in PEERS[arch].items() if not want or any(w in k for w in want)}
             for ratio in map(float, o.ratios.split(",")):
-                for peer, solve in PEERS[arch].items():
-                    if want and not any(w in peer for w in want):
-                        continue
-                    runs = []
-                    for _ in range(o.repeat):
-                        mine = {}
-                        for t in tols:
-                            text = subprocess.run([o.bench, "-arch", arch, "-ratio", str(ratio), "-tol", str(t), "-limit", f"{o.limit}s", path], capture_output=True, text=True, check=True).stdout
-                            mine[t] = json.loads(text)
-                        try:
-                            theirs, last = solve(X, y, D, ratio * top, tols, o.limit)
-                        except ImportError as e:
-                            theirs, last = None, dict(note=f"not installed: {e}")
-                        runs.append((mine, theirs, last))
-                        if out:
-                            out.write(json.dumps(dict(instance=name, arch=arch, ratio=ratio, peer=peer, ours=mine, theirs=theirs, last=last)) + "\n")
-                            out.flush()
+                mine, theirs = {t: [] for t in tols}, {k: [] for k in peers}
+                for _ in range(o.repeat):
                     for t in tols:
-                        ours = [m[t] for m, _, _ in runs]
-                        c, w = (statistics.median(r[k] for r in ours) for k in ("cpu_seconds", "wall_seconds"))
-                        mark = "" if ours[0]["status"] == "optimal" else f" ({ours[0]['status']}, gap {ours[0]['gap']:.0e})"
-                        hit = [h[t] for _, h, _ in runs if h and t in h]
-                        if hit:
-                            pc, pw = (statistics.median(h[k] for h in hit) for k in ("cpu", "wall"))
-                            ratios.setdefault((arch, peer, t), []).append(pc / c)
-                            tail = f"{pc:.3g} ({pw:.3g}) | {pc / c:.1f} | {hit[0]['note']}"
-                        else:
-                            last = runs[-1][2] or {}
-                            g = last.get("gap")
-                            tail = f"{'not in ' + format(last['cpu'], '.3g') if 'cpu' in last else 'no'} | | {last.get('note', '')}{'' if g is None else f' gap {g:.0e}'}{'' if last.get('objective') is None else ' objective %.6g, ours %.6g' % (last['objective'], ours[0]['objective'])}"
-                        print(f"| {name} | {arch} | {ratio:g} | {t:g} | {c:.3g} ({w:.3g}){mark} | {peer} | {tail} |", flush=True)
-    for (arch, peer, t), r in ratios.items():
-        print(f"\n{arch}, {peer}, gap {t:g}: {np.exp(np.mean(np.log(r))):.1f} times in the geometric mean of {len(r)}, least {min(r):.1f}")
+                        text = subprocess.run([o.bench, "-arch", arch, "-ratio", str(ratio), "-tol", str(t), "-limit", f"{3 * o.limit}s", path], capture_output=True, text=True, check=True).stdout
+                        mine[t].append(json.loads(text))
+                    for k, solve in peers.items():
+                        theirs[k].append((*run_peer(solve, o.limit, X, y, D, ratio * top, tols), mine[min(tols)][-1]))
+                for t in tols:
+                    c, w = (statistics.median(r[f] for r in mine[t]) for f in ("cpu_seconds", "wall_seconds"))
+                    done = all(r["status"] == "optimal" for r in mine[t])
+                    mark = "" if done else " **%s**, gap %.0e" % (mine[t][0]["status"], mine[t][0]["gap"])
+                    for k in peers:
+                        pc, pw, least, note = judge(theirs[k], k, t, o.limit)
+                        cell, ratio_cell, speed = "–", "", None
+                        if pc is not None:
+                            speed = pc / c
+                            cell = ("> %.3g" % pc if least else "%.3g (%.3g)" % (pc, pw))
+                            ratio_cell = f"{'> ' if least else ''}{speed:.1f}"
+                        rows.setdefault((arch, k, t), []).append((speed if done else None, least, name, ratio))
+                        print(f"| {name} | {arch} | {ratio:g} | {t:g} | {c:.3g} ({w:.3g}){mark} | {k} | {cell} | {ratio_cell} | {note} |", flush=True)
+                        if log:
+                            log.writerow([name, arch, ratio, t, c, w, mine[t][0]["status"], k, pc, pw, least, speed, note])
+                            file.flush()
+    print()
+    for (arch, k, t), r in rows.items():
+        known = [x for x in r if x[0] is not None]
+        if not known:
+            print(f"- {arch}, {k}, gap {t:g}: no times to compare in {len(r)}")
+            continue
+        mean, worst = np.exp(np.mean([np.log(x[0]) for x in known])), min(known)
+        least = sum(x[1] for x in known)
+        print(f"- {arch}, {k}, gap {t:g}: {'at least ' if least else ''}{mean:.1f} times in the geometric mean of {len(known)}"
+              f"{f' ({least} of them bounds)' if least else ''}, least {'> ' if worst[1] else ''}{worst[0]:.1f} ({worst[2]}, {worst[3]:g})"
+              f"{f'; {len(r) - len(known)} without a ratio' if len(r) > len(known) else ''}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -18,6 +19,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/gonvex/gonvex/convex"
+	"github.com/gonvex/gonvex/convex/comm"
 )
 
 func newSolve() *cobra.Command {
@@ -34,18 +36,33 @@ patterns were sampled or given.
 
 Interrupt (Ctrl-C) or --time-limit ends the run with the best network so far and its true
 gap. The exit code is 0 when there is a result, 130 when it was interrupted, and 1 when
-the problem could not be run.`,
+the problem could not be run.
+
+With --mpi the processes that mpirun or srun started solve it together, each for a share of
+the samples, by consensus ADMM; the first prints. It needs a build with the tag mpi.`,
 		Example: `  gonvex solve problem.json
   gonvex solve problem.json --beta 0.01 --json
   gonvex solve problem.json --time-limit 30s -o network.json
   gonvex solve problem.json --save-network network.npz
-  gonvex solve problem.json --save-solution solution.json`,
+  gonvex solve problem.json --save-solution solution.json
+  mpirun -n 4 gonvex solve --mpi problem.json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if cmd.Flags().Changed("beta") && (!(o.beta > 0) || math.IsInf(o.beta, 1)) {
 				return fmt.Errorf("--beta is %g: weight decay must be a positive number, such as 1e-3", o.beta)
 			}
-			return o.run(cmd.Context(), a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if !o.mpi {
+				return o.run(cmd.Context(), comm.Self(), a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			if cmd.Flags().Changed("solver") {
+				return usageError{errors.New("--mpi has a solver of its own: leave out --solver")}
+			}
+			ranks, err := comm.MPI()
+			if err != nil {
+				return fmt.Errorf("--mpi: %w", err)
+			}
+			defer ranks.Close()
+			return o.run(cmd.Context(), ranks, a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -56,12 +73,13 @@ the problem could not be run.`,
 	f.StringVar(&o.settings.Solver, "solver", "", "one of "+strings.Join(convex.Solvers(), ", ")+" (default: the best that fits)")
 	f.StringVar(&o.saveNetwork, "save-network", "", "write the network to `FILE`.npz, for convex.LoadNetwork and numpy.load")
 	f.StringVar(&o.saveSolution, "save-solution", "", "write the solution to `FILE`, for gonvex certify")
+	f.BoolVar(&o.mpi, "mpi", false, "solve by rows with the other processes of this MPI job")
 	f.StringVarP(&o.network, "output", "o", "", "write the network's weights to `FILE` as JSON")
 	return cmd
 }
 
 type solveOptions struct {
-	json         bool
+	json, mpi    bool
 	beta         float64
 	network      string
 	saveNetwork  string
@@ -69,9 +87,9 @@ type solveOptions struct {
 	settings     convex.Settings
 }
 
-func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
+func (o *solveOptions) run(ctx context.Context, ranks comm.Comm, path string, stdout, stderr io.Writer) error {
 	problem, err := convex.ReadProblem(path)
-	if err != nil {
+	if err := comm.Agree(ranks, err); err != nil {
 		return err
 	}
 	if o.beta > 0 {
@@ -81,16 +99,39 @@ func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.W
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program as usual
 
+	first := ranks.Rank() == 0
+	if !first {
+		stderr = io.Discard
+	}
 	line := newStatusLine(stderr)
 	o.settings.Progress = func(p convex.Progress) {
 		line.set(fmt.Sprintf("iteration %d  objective %.8g  gap %.1e  neurons %d  %s",
 			p.Iter, p.Primal, p.Gap, p.Active, p.Elapsed.Round(100*time.Millisecond)))
 	}
-	solution, err := convex.Solve(ctx, problem, &o.settings)
+	var solution *convex.Solution
+	if o.mpi {
+		solution, err = convex.SolveByRows(ctx, ranks, problem, &o.settings)
+	} else {
+		solution, err = convex.Solve(ctx, problem, &o.settings)
+	}
 	line.set("")
 	if err != nil {
 		return err
 	}
+	if first {
+		err = o.report(problem, solution, stdout)
+	}
+	if err := comm.Agree(ranks, err); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return exitCode(130)
+	}
+	return nil
+}
+
+// report prints the result and writes the files that were asked for.
+func (o *solveOptions) report(problem convex.Problem, solution *convex.Solution, stdout io.Writer) (err error) {
 	result := newSolveResult(problem, solution)
 	if o.json {
 		err = result.writeJSON(stdout)
@@ -111,12 +152,7 @@ func (o *solveOptions) run(ctx context.Context, path string, stdout, stderr io.W
 		}
 	}
 	if o.saveSolution != "" {
-		if err := solution.Save(o.saveSolution); err != nil {
-			return err
-		}
-	}
-	if ctx.Err() != nil {
-		return exitCode(130)
+		return solution.Save(o.saveSolution)
 	}
 	return nil
 }

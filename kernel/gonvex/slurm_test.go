@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -22,6 +23,8 @@ import (
 
 	"github.com/gonvex/gonvex/convex"
 	"github.com/gonvex/gonvex/convex/sweep"
+	"github.com/gonvex/gonvex/kernel/kerneltest"
+	"github.com/gonvex/gonvex/kernel/server"
 )
 
 // TestSlurm runs what Gonvex does on Slurm against a controller and a node daemon of its own,
@@ -34,6 +37,8 @@ func TestSlurm(t *testing.T) {
 	startSlurm(t)
 	t.Run("Killed", testSlurmKilled)
 	t.Run("Notebook", testSlurmNotebook)
+	t.Run("Kernel", testSlurmKernel)
+	t.Run("MPI", testSlurmMPI)
 }
 
 // slurmConf is the whole configuration: one node, this machine, said to have four processors.
@@ -379,10 +384,7 @@ sweep.Run(ctx, jobs, %q, sweep.Slurm{Poll: 200 * time.Millisecond})`, dir))
 	if code != 130 {
 		t.Errorf("exit %d, %s", code, stderr.String())
 	}
-	until(t, "Slurm has no job", func() bool {
-		out, err := exec.Command("squeue", "--noheader").Output()
-		return err == nil && len(bytes.TrimSpace(out)) == 0
-	})
+	until(t, "Slurm has no job", queueIsEmpty)
 	text, err := os.ReadFile(strings.TrimSuffix(path, ".ipynb") + ".executed.ipynb")
 	if err != nil {
 		t.Fatal(err)
@@ -394,5 +396,81 @@ sweep.Run(ctx, jobs, %q, sweep.Slurm{Poll: 200 * time.Millisecond})`, dir))
 	}
 	if results, _ := filepath.Glob(filepath.Join(dir, "results", "*.json")); len(results) > 0 {
 		t.Errorf("cancelled tasks left %v", results)
+	}
+}
+
+func queueIsEmpty() bool {
+	out, err := exec.Command("squeue", "--noheader").Output()
+	return err == nil && len(bytes.TrimSpace(out)) == 0
+}
+
+// The kernel on a node: started by srun with the connection file that the client wrote, as the
+// kernelspec in the README does. The node is this machine, so its address is the loopback's.
+func testSlurmKernel(t *testing.T) {
+	conn := server.Connection{Transport: "tcp", IP: "127.0.0.1", Key: "a secret", SignatureScheme: "hmac-sha256"}
+	for _, port := range []*int{&conn.ShellPort, &conn.IOPubPort, &conn.StdinPort, &conn.ControlPort, &conn.HBPort} {
+		*port, _ = strconv.Atoi(freePort(t))
+	}
+	text, err := json.Marshal(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "connection.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "srun", "--ntasks=1", "--job-name=gonvex-kernel", "--input=none", binary, "kernel", "-f", file)
+	cmd.Env = append(os.Environ(), "JPY_PARENT_PID=999999999") // a process of the machine where Jupyter runs
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	client := kerneltest.Dial(t, conn)
+	r := client.Execute(`fmt.Print(os.Getenv("SLURM_JOB_NAME"))`)
+	if r.Status != "ok" || r.Stdout != "gonvex-kernel" {
+		t.Errorf("a cell on the node: %+v", r)
+	}
+	id := client.Send("shell", "execute_request", map[string]any{"code": "fmt.Println(\"begun\")\nfor {\n}"})
+	time.Sleep(500 * time.Millisecond)
+	client.Request("control", "interrupt_request", map[string]any{})
+	if r := client.Outcome(id); r.Status != "error" || r.Ename != "Interrupted" {
+		t.Errorf("an interrupted cell on the node: %+v", r)
+	}
+	client.Shutdown()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("srun: %v\n%s", err, said.String())
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the kernel was shut down, but srun goes on")
+		cmd.Process.Kill()
+		<-ended
+	}
+	until(t, "Slurm has no job", queueIsEmpty)
+}
+
+// One problem over MPI under srun agrees with the same in one process.
+func testSlurmMPI(t *testing.T) {
+	if out, _ := exec.Command("srun", "--mpi=list").CombinedOutput(); !bytes.Contains(out, []byte("pmix")) {
+		t.Skipf("this Slurm does not start MPI by pmix: %s", out)
+	}
+	// The ranks wait for each other by looking all the time: on fewer processors than ranks they
+	// must give way, which mpirun sees to by itself.
+	t.Setenv("OMPI_MCA_mpi_yield_when_idle", "1")
+	tail := []string{mpiBinary(t), "solve", "../../convex/testdata/problems/01_gated_small.json", "--json", "--tol", "4e-9"}
+	objective, bound := solved(t, tail...)
+	o, b := solved(t, append(append([]string{"srun", "--mpi=pmix", "--ntasks=4"}, tail...), "--mpi")...)
+	t.Logf("4 ranks under srun: %.12g ≥ %.12g; alone %.12g ≥ %.12g", o, b, objective, bound)
+	if math.Abs(o-objective) > 1e-8*objective || math.Abs(b-bound) > 1e-8*objective {
+		t.Error("they differ")
 	}
 }

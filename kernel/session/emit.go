@@ -111,7 +111,7 @@ func (em *emitter) typ(ty types.Type) string {
 	case *types.Signature:
 		return "func" + em.signature(x)
 	case *types.Struct:
-		return em.structType(x)
+		return em.structType(x, "")
 	case *types.Interface:
 		if x.NumMethods() == 0 {
 			return "interface{}"
@@ -151,7 +151,19 @@ func (em *emitter) named(x *types.Named) string {
 	return em.pkg(o.Pkg().Path()) + "." + o.Name()
 }
 
-func (em *emitter) structType(x *types.Struct) string {
+// underlying writes what stands behind the name of a declared type.
+func (em *emitter) underlying(name string, n *types.Named) string {
+	if st, ok := n.Underlying().(*types.Struct); ok {
+		return em.structType(st, name)
+	}
+	return em.typ(n.Underlying())
+}
+
+// structType writes a struct type, or what stands behind one's name.
+func (em *emitter) structType(x *types.Struct, name string) string {
+	if name != "" && x.NumFields() == 0 {
+		return "struct{" + onlyField + " struct{} " + strconv.Quote(nameTag(hidden, name)) + "}"
+	}
 	var fs []string
 	for i := range x.NumFields() {
 		f := x.Field(i)
@@ -159,7 +171,7 @@ func (em *emitter) structType(x *types.Struct) string {
 		if f.Embedded() {
 			s = em.typ(f.Type())
 		}
-		if tag := fieldTag(x, i); tag != "" {
+		if tag := fieldTag(x, i, name); tag != "" {
 			s += " " + strconv.Quote(tag)
 		}
 		fs = append(fs, s)
@@ -281,6 +293,9 @@ func (em *emitter) to(e ast.Expr, dst types.Type) string {
 	if dst != nil && types.IsInterface(dst) {
 		return em.boxed(e, dst)
 	}
+	if dst != nil && otherStruct(tv.Type, dst) {
+		return parenType(em.typ(dst)) + "(" + em.expr(e) + ")"
+	}
 	if tv.Value == nil || dst == nil {
 		return em.expr(e)
 	}
@@ -289,6 +304,17 @@ func (em *emitter) to(e ast.Expr, dst types.Type) string {
 		return em.expr(e)
 	}
 	return em.constant(tv.Value, types.Typ[b.Kind()], true)
+}
+
+// otherStruct tells two struct types one of which has no name: Go assigns one
+// to the other, package reflect does not (see nameTag).
+func otherStruct(src, dst types.Type) bool {
+	if src == nil || types.Identical(src, dst) {
+		return false
+	}
+	_, a := src.Underlying().(*types.Struct)
+	_, b := dst.Underlying().(*types.Struct)
+	return a && b
 }
 
 // mangle makes type names into part of an identifier.

@@ -47,7 +47,7 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 		return s
 	}
 	if it, ok := ty.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
-		return em.asInterface(ty) + "(" + em.expr(arg) + ")"
+		return em.to(arg, ty)
 	}
 	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
 }
@@ -65,6 +65,53 @@ func (em *emitter) boxed(e ast.Expr, dst types.Type) string {
 		return s
 	}
 	s := em.expr(e)
+	if tv := em.info.Types[e]; !tv.IsNil() {
+		if h, ok := em.box(tv.Type, dst); ok {
+			return "(" + h + "(" + s + "))"
+		}
+	}
+	return em.bool(e, s)
+}
+
+// box is a helper that converts a value to an interface through a parameter of
+// its own: what yaegi puts in an interface is the place of the value, so that
+// later changes of a variable, or of the place of a result, would show there.
+// Calls of it stand in parentheses: for a bare call as an argument yaegi takes
+// the place of the result.
+func (em *emitter) box(src, dst types.Type) (string, bool) {
+	if src == nil || types.IsInterface(src) {
+		return "", false
+	}
+	if _, ok := src.(*types.Tuple); ok {
+		return "", false
+	}
+	it := dst.Underlying().(*types.Interface)
+	own := sessionNamed(src)
+	conv := ""
+	switch n := namedOf(dst); {
+	case it.NumMethods() == 0: // without methods the value itself is what yaegi stores
+		if own == nil || isPointer(src) || types.NewMethodSet(types.NewPointer(own)).Len() == 0 {
+			return "", false
+		}
+		conv = em.anyHelper()
+	case n != nil && !inMain(n.Obj()):
+		if own == nil {
+			return "", false
+		}
+		conv = em.asInterface(dst)
+	}
+	ts, ss := em.typ(dst), em.typ(src)
+	h := "H_box_" + mangle(ts, ss)
+	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return %s(x) }", h, ss, ts, conv)), true
+}
+
+// anyHelper is a function that gives a value of any the type of its argument.
+func (em *emitter) anyHelper() string {
+	return em.helper("H_any", "func H_any(x interface{}) interface{} { return x }")
+}
+
+// bool writes a boolean for a place of interface type.
+func (em *emitter) bool(e ast.Expr, s string) string {
 	if tv := em.info.Types[e]; tv.Value == nil {
 		switch ast.Unparen(e).(type) {
 		case *ast.BinaryExpr, *ast.UnaryExpr: // yaegi stores a comparison's result as if the place were a bool
@@ -154,18 +201,27 @@ func (em *emitter) args(e *ast.CallExpr) string {
 	sg, _ := em.info.TypeOf(e.Fun).Underlying().(*types.Signature)
 	var ss []string
 	for i, a := range e.Args {
-		s := ""
+		var to types.Type
 		switch {
 		case sg != nil && i < sg.Params().Len()-1, sg != nil && i < sg.Params().Len() && !sg.Variadic():
-			s = em.to(a, sg.Params().At(i).Type())
+			to = sg.Params().At(i).Type()
 		case sg != nil && sg.Variadic() && !e.Ellipsis.IsValid() && sg.Params().Len() > 0:
 			if sl, ok := sg.Params().At(sg.Params().Len() - 1).Type().Underlying().(*types.Slice); ok {
-				s = em.to(a, sl.Elem())
-			} else {
-				s = em.expr(a)
+				to = sl.Elem()
 			}
-		default:
+		}
+		s := ""
+		switch {
+		case to == nil:
 			s = em.expr(a)
+		case !types.IsInterface(to):
+			s = em.to(a, to)
+		case pkg != nil && to.Underlying().(*types.Interface).NumMethods() == 0: // compiled code takes the value itself
+			s = em.bool(a, em.expr(a))
+		default:
+			if s = em.to(a, to); pkg == nil && isCall(a) { // see box
+				s = "(" + s + ")"
+			}
 		}
 		switch {
 		case i == 0 && writes:
@@ -180,6 +236,11 @@ func (em *emitter) args(e *ast.CallExpr) string {
 		s += "..."
 	}
 	return s
+}
+
+func isCall(e ast.Expr) bool {
+	_, ok := ast.Unparen(e).(*ast.CallExpr)
+	return ok
 }
 
 // formatting tells whether a compiled function prints its arguments.
@@ -198,7 +259,16 @@ func formatting(o types.Object) bool {
 // without methods.
 func (em *emitter) formatted(a ast.Expr, s string) string {
 	tv := em.info.Types[a]
-	if tv.IsNil() || tv.Type == nil || types.IsInterface(tv.Type) || !mentionsSession(tv.Type) {
+	if tv.IsNil() || tv.Type == nil {
+		return s
+	}
+	if it, ok := tv.Type.Underlying().(*types.Interface); ok {
+		if n := namedOf(tv.Type); n != nil && !inMain(n.Obj()) && it.NumMethods() > 0 {
+			return s
+		}
+		return em.helper("H_fmt", "func H_fmt(x interface{}) interface{} { return R_.FmtAny(&x) }") + "(" + s + ")"
+	}
+	if !mentionsSession(tv.Type) {
 		return s
 	}
 	if _, ok := tv.Type.(*types.Tuple); ok {

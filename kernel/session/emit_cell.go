@@ -77,7 +77,7 @@ func (em *emitter) declaration(d *decl) {
 			return
 		}
 		t.setup = append(t.setup, fmt.Sprintf("R_.Forget(%q)", typeKey(n)))
-		t.typeDefs.WriteString("type " + d.emitted + " " + em.typ(n.Underlying()) + "\n")
+		t.typeDefs.WriteString("type " + d.emitted + " " + em.underlying(d.emitted, n) + "\n")
 		t.nameType(d.emitted, n)
 		em.promoted(n, d.emitted)
 	case declVar:
@@ -226,7 +226,7 @@ func (em *emitter) show(e ast.Expr) string {
 		for i := range vs {
 			show := "R_.Show("
 			if types.IsInterface(tu.At(i).Type()) {
-				show = "R_.ShowAny("
+				show = em.showAny() + "("
 			}
 			call += show + ids[i] + ", " + vs[i] + ")\n"
 		}
@@ -234,9 +234,14 @@ func (em *emitter) show(e ast.Expr) string {
 	}
 	show := "R_.Show"
 	if types.IsInterface(tv.Type) { // its dynamic type may have methods that only yaegi can find
-		show = "R_.ShowAny"
+		show = em.showAny()
 	}
 	return line + fmt.Sprintf("%s(%d, %s)\n", show, em.t.s.rt.typeID(tv.Type), em.expr(e))
+}
+
+// showAny is a helper that shows a value of interface type as yaegi holds it.
+func (em *emitter) showAny() string {
+	return em.helper("H_show", "func H_show(id int, x interface{}) { R_.ShowAny(id, &x) }")
 }
 
 // prints tells a call whose results nobody wants to see: fmt.Println and its kin.

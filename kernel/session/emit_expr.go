@@ -224,6 +224,9 @@ func (em *emitter) binary(e *ast.BinaryExpr) string {
 	case token.SHL, token.SHR:
 		return em.expr(e.X) + " " + e.Op.String() + " " + em.expr(e.Y)
 	}
+	if otherStruct(x, y) {
+		return em.to(e.X, y) + " " + e.Op.String() + " " + em.expr(e.Y)
+	}
 	return em.to(e.X, y) + " " + e.Op.String() + " " + em.to(e.Y, x)
 }
 

@@ -206,7 +206,7 @@ func (em *emitter) typeInstance(d *decl, n *types.Named) string {
 	}
 	name := em.t.newName(d.key + "_" + mangle(ts...))
 	em.t.insts[key] = name
-	u := em.typ(n.Underlying())
+	u := em.underlying(name, n)
 	em.t.typeDefs.WriteString("type " + name + " " + u + "\n")
 	em.t.nameType(name, n)
 	for m := range n.Methods() {

@@ -97,6 +97,8 @@ func (em *emitter) stmt(s ast.Stmt) string {
 			return em.forStmt(y, x.Label.Name)
 		case *ast.RangeStmt:
 			return em.rangeStmt(y, x.Label.Name)
+		case *ast.SelectStmt:
+			return em.selectStmt(y, x.Label.Name)
 		case *ast.EmptyStmt:
 			return x.Label.Name + ":\n{ }\n"
 		}
@@ -129,7 +131,7 @@ func (em *emitter) stmt(s ast.Stmt) string {
 	case *ast.TypeSwitchStmt:
 		return em.typeSwitch(x)
 	case *ast.SelectStmt:
-		return em.selectStmt(x)
+		return em.selectStmt(x, "")
 	case *ast.BranchStmt:
 		return em.branch(x) + "\n"
 	case *ast.ReturnStmt:
@@ -340,9 +342,9 @@ func (em *emitter) caseType(e ast.Expr) string {
 	return em.typ(em.info.TypeOf(e))
 }
 
-func (em *emitter) selectStmt(x *ast.SelectStmt) string {
-	var b strings.Builder
-	b.WriteString("select {\n")
+func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
+	var pre, b strings.Builder
+	b.WriteString(labelLine(label) + "select {\n")
 	em.enter(false)
 	for _, c := range x.Body.List {
 		cc := c.(*ast.CommClause)
@@ -369,12 +371,22 @@ func (em *emitter) selectStmt(x *ast.SelectStmt) string {
 			}
 			b.WriteString("case " + strings.Join(tmp, ", ") + " := " + em.expr(as.Rhs[0]) + ":\n" + strings.Join(set, "\n") + "\n")
 		default:
-			b.WriteString("case " + em.simple(cc.Comm) + ":\n")
+			if send, ok := cc.Comm.(*ast.SendStmt); ok { // yaegi does not evaluate what is sent
+				ch, v := em.fresh("c"), em.fresh("v")
+				elem := em.info.TypeOf(send.Chan).Underlying().(*types.Chan).Elem()
+				pre.WriteString(ch + " := " + em.expr(send.Chan) + "\nvar " + v + " " + em.typ(elem) + " = " + em.result(send.Value, elem) + "\n")
+				b.WriteString("case " + ch + " <- " + v + ":\n")
+			} else {
+				b.WriteString("case " + em.simple(cc.Comm) + ":\n")
+			}
 		}
 		b.WriteString(em.stmts(cc.Body))
 	}
 	em.leave(false)
 	b.WriteString("}\n")
+	if pre.Len() > 0 {
+		return em.at(x.Pos(), true) + "{\n" + pre.String() + b.String() + "}\n"
+	}
 	return em.at(x.Pos(), true) + b.String()
 }
 
@@ -439,12 +451,12 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 	return calls, values
 }
 
-// oneByOne writes an assignment of several values, some to elements or fields
-// of interface type, as one of each: yaegi boxes none of several. Names come
+// oneByOne writes an assignment of several values, some of interface type, as
+// one of each: yaegi boxes none of several, and mixes their types up. Names come
 // last, so that what selects an element is still as it was.
 func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
 	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
-		return !isIdent(l) && types.IsInterface(em.info.TypeOf(l))
+		return !isBlank(l) && types.IsInterface(em.info.TypeOf(l))
 	}) {
 		return "", false
 	}
@@ -680,7 +692,7 @@ func (em *emitter) result(e ast.Expr, dst types.Type) string {
 	if dst == nil || !types.IsInterface(dst) || dst.Underlying().(*types.Interface).NumMethods() > 0 || namedOf(em.info.TypeOf(e)) == nil || types.IsInterface(em.info.TypeOf(e)) || !mentionsSession(em.info.TypeOf(e)) {
 		return s
 	}
-	return em.helper("H_any", "func H_any(x interface{}) interface{} { return x }") + "(" + s + ")"
+	return em.anyHelper() + "(" + s + ")"
 }
 
 // callParts evaluates the operands of a go or defer statement into fresh

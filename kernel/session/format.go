@@ -121,7 +121,9 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 	if t == nil || types.IsInterface(t) {
 		var name string
 		v, name = plain(v)
-		t = p.r.dynamic(name)
+		if t = p.r.dynamic(name); t == nil && v.IsValid() {
+			t = p.r.typeBehind(v.Type())
+		}
 		if !v.IsValid() {
 			p.b.WriteString("<nil>")
 			return
@@ -145,12 +147,12 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Struct:
-		if v.Kind() != reflect.Struct || v.NumField() != u.NumFields() {
+		if v.Kind() != reflect.Struct || v.NumField() < u.NumFields() { // see onlyField
 			p.compiled(v)
 			return
 		}
 		p.b.WriteString(name + "{")
-		for i := range v.NumField() {
+		for i := range u.NumFields() {
 			if i > 0 {
 				p.b.WriteString(p.space(", "))
 			}
@@ -350,6 +352,33 @@ func (r *rt) dynamic(name string) types.Type {
 	return t
 }
 
+// typeBehind is the session's type behind a type of package reflect, as far as
+// structs tell it: nil if there is no struct of the session in it.
+func (r *rt) typeBehind(t reflect.Type) types.Type { return r.typeWithin(t, 8) }
+
+// typeWithin is typeBehind to a depth: a type may contain itself.
+func (r *rt) typeWithin(t reflect.Type, depth int) types.Type {
+	if t.PkgPath() != "" || depth == 0 {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return r.dynamic(structName(t))
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		e := r.typeWithin(t.Elem(), depth-1)
+		switch {
+		case e == nil:
+			return nil
+		case t.Kind() == reflect.Pointer:
+			return types.NewPointer(e)
+		case t.Kind() == reflect.Slice:
+			return types.NewSlice(e)
+		}
+		return types.NewArray(e, int64(t.Len()))
+	}
+	return nil
+}
+
 // nameType records the session type behind an emitted type name.
 func (r *rt) nameType(emitted string, t types.Type) {
 	r.mu.Lock()
@@ -449,17 +478,26 @@ type formatted struct {
 	v any
 }
 
-// open makes package fmt print the session's values inside slices and maps of
-// any.
+// open makes package fmt print the session's values that come as any, or in
+// slices and maps of any.
 func (r *rt) open(a []any) []any {
 	copied := false
 	for i, x := range a {
-		if holdsAny(reflect.ValueOf(x)) {
-			if !copied {
-				a, copied = slices.Clone(a), true
-			}
-			a[i] = &formatted{r, nil, x}
+		v, name := plain(reflect.ValueOf(x))
+		if !v.IsValid() || !v.CanInterface() {
+			continue
 		}
+		t := r.dynamic(name)
+		if t == nil {
+			t = r.typeBehind(v.Type())
+		}
+		if t == nil && !holdsAny(v) {
+			continue
+		}
+		if !copied {
+			a, copied = slices.Clone(a), true
+		}
+		a[i] = r.asType(t, v.Interface())
 	}
 	return a
 }
@@ -473,8 +511,31 @@ func (f *formattedError) Error() string {
 }
 
 // format is called by emitted code around arguments of package fmt.
-func (r *rt) format(id int, v any) any {
-	f := formatted{r, r.typeOf(id), v}
+func (r *rt) format(id int, v any) any { return r.asType(r.typeOf(id), v) }
+
+// formatAny is format for a value of interface type: only the interpreter's
+// own form of it tells its type.
+func (r *rt) formatAny(x *any) any {
+	v, name := plain(reflect.ValueOf(*x))
+	if !v.IsValid() {
+		return nil
+	}
+	t := r.dynamic(name)
+	if t == nil {
+		t = r.typeBehind(v.Type())
+	}
+	switch {
+	case !v.CanInterface():
+		return *x
+	case t == nil:
+		return v.Interface()
+	}
+	return r.asType(t, v.Interface())
+}
+
+// asType is a value that package fmt prints as one of type t.
+func (r *rt) asType(t types.Type, v any) any {
+	f := formatted{r, t, v}
 	if n := sessionNamed(f.t); n != nil {
 		if o, _, _ := types.LookupFieldOrMethod(f.t, false, n.Obj().Pkg(), "Error"); o != nil {
 			if _, ok := o.(*types.Func); ok {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/types"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode"
 	"unsafe"
@@ -187,7 +188,7 @@ func (k *knot) shell(name string) reflect.Type {
 	var r reflect.Type
 	switch u := k.types[name].Underlying().(type) {
 	case *types.Struct:
-		r = k.structOf(u, k.shape)
+		r = k.structOf(u, name, k.shape)
 	case *types.Array:
 		r = reflect.ArrayOf(int(u.Len()), k.shape(u.Elem()))
 	case *types.Map: // its buckets have the size of what is in them
@@ -235,7 +236,7 @@ func (k *knot) shape(t types.Type) reflect.Type {
 	case *types.Array:
 		return reflect.ArrayOf(int(u.Len()), k.shape(u.Elem()))
 	case *types.Struct:
-		return k.structOf(u, k.shape)
+		return k.structOf(u, k.nameOf(t), k.shape)
 	}
 	panic(fmt.Sprint("no placeholder for ", t))
 }
@@ -250,16 +251,27 @@ func direction(c *types.Chan) reflect.ChanDir {
 	return reflect.BothDir
 }
 
-// structOf makes a struct as yaegi would.
-func (k *knot) structOf(u *types.Struct, typ func(types.Type) reflect.Type) reflect.Type {
+// nameOf is the emitted name of a type declared at the top, "" for others.
+func (k *knot) nameOf(t types.Type) string {
+	if n, ok := types.Unalias(t).(*types.Named); ok && topLevel(n.Obj()) {
+		return k.em.typ(n)
+	}
+	return ""
+}
+
+// structOf makes the struct of that name as yaegi would.
+func (k *knot) structOf(u *types.Struct, named string, typ func(types.Type) reflect.Type) reflect.Type {
 	var fs []reflect.StructField
+	if named != "" && u.NumFields() == 0 {
+		fs = append(fs, reflect.StructField{Name: onlyField, Type: reflect.TypeFor[struct{}](), Tag: reflect.StructTag(nameTag(hidden, named))})
+	}
 	for i := range u.NumFields() {
 		f := u.Field(i)
 		name := k.em.fieldName(f)
 		if !unicode.IsUpper([]rune(name)[0]) {
 			name = "X" + name
 		}
-		fs = append(fs, reflect.StructField{Name: name, Type: typ(f.Type()), Tag: reflect.StructTag(fieldTag(u, i)), Anonymous: f.Embedded() && u.NumFields() == 1})
+		fs = append(fs, reflect.StructField{Name: name, Type: typ(f.Type()), Tag: reflect.StructTag(fieldTag(u, i, named)), Anonymous: f.Embedded() && u.NumFields() == 1})
 	}
 	return reflect.StructOf(fs)
 }
@@ -314,7 +326,7 @@ func (k *knot) real(t types.Type) reflect.Type {
 		in, out := k.tuple(u.Params()), k.tuple(u.Results())
 		return reflect.FuncOf(in, out, u.Variadic())
 	case *types.Struct:
-		return k.structOf(u, k.real)
+		return k.structOf(u, k.nameOf(t), k.real)
 	}
 	panic(fmt.Sprint("no reflect type for ", t))
 }
@@ -473,11 +485,37 @@ func (m *machine) setType(name string, made map[string]reflect.Type, endless fun
 }
 
 // fieldTag is the tag of a field in emitted code: yaegi makes every field
-// visible to reflect, so encoders are kept off the unexported ones.
-func fieldTag(u *types.Struct, i int) string {
+// visible to reflect, so encoders are kept off the unexported ones. The first
+// field of a named struct has the name too.
+func fieldTag(u *types.Struct, i int, name string) string {
 	f, tag := u.Field(i), u.Tag(i)
 	if !f.Exported() && !f.Embedded() && !strings.Contains(tag, "json:") {
-		return strings.TrimSpace(tag + ` json:"-" xml:"-"`)
+		tag = strings.TrimSpace(tag + " " + hidden)
+	}
+	if i == 0 && name != "" {
+		tag = nameTag(tag, name)
 	}
 	return tag
+}
+
+// Structs of the same fields must be different types to package reflect, or
+// yaegi takes one for the other in an interface. So the emitted name of a
+// struct stands in the tag of its first field, and onlyField is that of a
+// struct without fields.
+const (
+	nameKey   = "gonvex"
+	onlyField = "R_only"
+	hidden    = `json:"-" xml:"-"` // from encoders
+)
+
+func nameTag(tag, name string) string {
+	return strings.TrimSpace(tag + " " + nameKey + ":" + strconv.Quote(name))
+}
+
+// structName is the emitted name of a struct of the session, "" for others.
+func structName(t reflect.Type) string {
+	if t.Kind() != reflect.Struct || t.NumField() == 0 || t.PkgPath() != "" {
+		return ""
+	}
+	return t.Field(0).Tag.Get(nameKey)
 }

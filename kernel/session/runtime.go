@@ -65,7 +65,7 @@ func newRT(o Options) *rt {
 func (r *rt) exports() map[string]reflect.Value {
 	m := map[string]reflect.Value{"Frame": reflect.ValueOf((*Frame)(nil))}
 	for name, fn := range map[string]any{
-		"Show": r.show, "ShowAny": func(id int, v any) { r.show(id, v) }, "Fmt": r.format, "Method": r.method, "Forget": r.forget,
+		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
 		"Unread":  r.unread,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,

@@ -33,11 +33,13 @@ func (r *rt) bundle(vals []shown) *display.Bundle {
 func (r *rt) custom(s shown) any {
 	v, name := plain(reflect.ValueOf(s.value))
 	t := s.static
-	if types.IsInterface(t) && name != "" {
-		t = r.dynamic(name)
-	}
 	if !v.IsValid() {
 		return nil
+	}
+	if types.IsInterface(t) {
+		if t = r.dynamic(name); t == nil {
+			t = r.typeBehind(v.Type())
+		}
 	}
 	if t == nil {
 		return v.Interface()

@@ -110,10 +110,6 @@ func (m *machine) forget(names ...string) {
 // start prepares the interpreter: package R_ and the variables shared with it.
 func (s *Session) start() error {
 	exports := s.rt.exports()
-	// Values of interface type keep their String and Error methods through
-	// these functions: yaegi wraps the arguments.
-	texts := []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
-	s.m.mapped[exports["ShowAny"]] = texts
 	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
 	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_boxed interface{ R_() }"} {
 		if _, err := s.m.Eval(src); err != nil {
