@@ -14,6 +14,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/gonvex/gonvex/convex"
+	"github.com/gonvex/gonvex/convex/data"
 )
 
 // predictions are those of a network on the data of a problem.
@@ -164,5 +165,24 @@ func TestLoadNetworkErrors(t *testing.T) {
 	bad.Output = mat.NewDense(2, 1, nil)
 	if err := bad.Save(filepath.Join(dir, "x.npz")); err == nil || !strings.Contains(err.Error(), "do not fit") {
 		t.Error(err)
+	}
+}
+
+// A solution over patterns that a search found, one of which was off on every
+// sample, is proved again from its file.
+func TestCertifySearched(t *testing.T) {
+	x, y := data.Moons(60, 0.2, 1)
+	p := convex.Problem{X: data.WithBias(x), Y: y, Loss: convex.Logistic, Beta: 0.1}
+	sol, err := convex.Solve(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "s.json")
+	if err := sol.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	again, _, _, err := convex.CertifyFile(t.Context(), p, path, nil)
+	if err != nil || math.Abs(again.Primal/sol.Primal-1) > 1e-9 {
+		t.Errorf("%v %v, want %v", again, err, sol)
 	}
 }

@@ -852,8 +852,17 @@ func (g *generator) patterns() *Patterns {
 		copy(p.bits[i*p.words:], b)
 		p.Gates.SetCol(i, g.gate[i])
 	}
-	for j, nr := range g.net {
-		p.net = append(p.net, seed{at[j], nr.sign, nr.v})
+	// Without the all-off pattern, which adds nothing and which is left out of
+	// patterns that are given: those of a saved problem or solution.
+	q := p.Distinct()
+	index := make(map[string]int, q.Len())
+	for i := range q.Len() {
+		index[rowKey(q.Row(i))] = i
 	}
-	return p
+	for j, nr := range g.net {
+		if i, ok := index[rowKey(p.Row(at[j]))]; ok {
+			q.net = append(q.net, seed{i, nr.sign, nr.v})
+		}
+	}
+	return q
 }

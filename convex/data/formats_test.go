@@ -203,6 +203,26 @@ func TestCIFAR10(t *testing.T) {
 	}
 }
 
+// What is taken for CIFAR-10 has whole records of its classes.
+func FuzzCIFAR(f *testing.F) {
+	smallFiles(f)
+	f.Add(cifarFile(2))
+	f.Add(cifarFile(1)[1:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !isCIFAR(b) {
+			return
+		}
+		s, err := parseCIFAR(b)
+		if err != nil {
+			return // more than may be read
+		}
+		sound(t, s)
+		if s.Len() != len(b)/cifarRecord || s.Features() != cifarPixels {
+			t.Fatal(s)
+		}
+	})
+}
+
 func FuzzLIBSVM(f *testing.F) {
 	smallFiles(f)
 	f.Add([]byte("+1 1:0.5 3:-2\n-1 2:1\n"))

@@ -149,3 +149,39 @@ func TestExecWrongArguments(t *testing.T) {
 		t.Errorf("parameter without a value: exit %d, %q", code, stderr)
 	}
 }
+
+func TestExecSite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "site")
+	code, stdout, stderr := gonvex(t, "exec", "--site", dir, "--title", "Our notebooks", "testdata/showcase.ipynb", "testdata/failing.ipynb")
+	if code != 1 || !strings.Contains(stdout, "pages of 2") || !strings.Contains(stderr, "undefinedName") {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	index, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Our notebooks", `href="showcase.html"`, `href="failing.html"`, "data:image/"} {
+		if !strings.Contains(string(index), want) {
+			t.Errorf("the index lacks %q", want)
+		}
+	}
+	if len(cellsByID(t, filepath.Join(dir, "failing.ipynb"))["two"].Outputs) != 1 {
+		t.Error("the failing notebook is not in the site with its error")
+	}
+
+	// Without running: what is in the notebook is on the page.
+	path := oneCell(t, "not Go")
+	code, stdout, _ = gonvex(t, "exec", "--site", dir, "--no-run", path)
+	if code != 0 || !strings.Contains(stdout, "pages of 1") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	if code, _, _ := gonvex(t, "exec", "--no-run", path); code != 2 {
+		t.Errorf("--no-run without --site: exit %d", code)
+	}
+	if code, _, _ := gonvex(t, "exec", path, path); code != 2 {
+		t.Errorf("two notebooks without --site: exit %d", code)
+	}
+	if code, _, _ := gonvex(t, "exec", "--site", dir, path, path); code != 1 {
+		t.Errorf("two pages of one name: exit %d", code)
+	}
+}

@@ -22,6 +22,10 @@ type HTMLOptions struct {
 	Title string
 	Dir   string // where Markdown's relative pictures are looked for; "": they stay links
 	Lang  string // of the prose, such as "en"; ""= "en"
+
+	// Home and Source are addresses to link to above the notebook: the page that
+	// lists it, and its file; "": no link.
+	Home, Source string
 }
 
 // HTML renders a notebook as one page that needs nothing but itself: styles,
@@ -43,16 +47,33 @@ func HTML(nb *Notebook, opts *HTMLOptions) ([]byte, error) {
 	if lang == "" {
 		lang = "en"
 	}
-	w.printf("<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n", html.EscapeString(lang))
-	w.printf("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n")
-	w.printf("<meta name=\"generator\" content=\"Gonvex\">\n<title>%s</title>\n", html.EscapeString(title(nb, opts)))
-	w.printf("<style>\n%s%s</style>\n</head>\n<body>\n<main>\n", pageCSS, highlightCSS)
+	w.head(lang, title(nb, opts))
+	if opts.Home != "" || opts.Source != "" {
+		w.printf("<nav>")
+		if opts.Home != "" {
+			w.printf("<a href=\"%s\">All notebooks</a>", html.EscapeString(opts.Home))
+		}
+		if opts.Source != "" {
+			w.printf("<a href=\"%s\" download>This notebook</a>", html.EscapeString(opts.Source))
+		}
+		w.printf("</nav>\n")
+	}
 	for _, c := range nb.Cells {
 		w.cell(c)
 	}
-	w.printf("</main>\n</body>\n</html>\n")
+	w.foot()
 	return w.Bytes(), nil
 }
+
+// head begins a page, up to its contents, and foot ends it.
+func (w *htmlWriter) head(lang, title string) {
+	w.printf("<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n", html.EscapeString(lang))
+	w.printf("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n")
+	w.printf("<meta name=\"generator\" content=\"Gonvex\">\n<title>%s</title>\n", html.EscapeString(title))
+	w.printf("<style>\n%s%s</style>\n</head>\n<body>\n<main>\n", pageCSS, highlightCSS)
+}
+
+func (w *htmlWriter) foot() { w.printf("</main>\n</body>\n</html>\n") }
 
 // WriteHTML renders the notebook to a file, in one step.
 func (nb *Notebook) WriteHTML(path string, opts *HTMLOptions) error {

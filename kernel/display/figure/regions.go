@@ -240,7 +240,7 @@ func Images(title string, X mat.Matrix, shape []int) (*plot.Plot, error) {
 }
 
 // besideScale is the part of a picture's width that its scale takes.
-const besideScale = 0.24
+const besideScale = 0.34
 
 // zoom is how many pixels to give each of n so that they are about want: a
 // canvas smooths a picture it has to enlarge.
