@@ -21,6 +21,7 @@ var Group = table.Group{
 	Pack:      pack,
 	Packages: []table.Package{
 		{Path: "github.com/gonvex/gonvex/convex", Name: "convex", Symbols: table_github_com_gonvex_gonvex_convex},
+		{Path: "github.com/gonvex/gonvex/convex/comm", Name: "comm", Symbols: table_github_com_gonvex_gonvex_convex_comm},
 		{Path: "github.com/gonvex/gonvex/convex/data", Name: "data", Symbols: table_github_com_gonvex_gonvex_convex_data},
 		{Path: "github.com/gonvex/gonvex/convex/sgd", Name: "sgd", Symbols: table_github_com_gonvex_gonvex_convex_sgd},
 		{Path: "github.com/gonvex/gonvex/convex/sweep", Name: "sweep", Symbols: table_github_com_gonvex_gonvex_convex_sweep},
