@@ -312,24 +312,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, loss Fn, s 
 // with w = (sv)_+ and max_k t_k² ≤ Σ_k t_k², it is at most
 // √(1'w · λmax(Σ_i w_i Σ_k x_ik x_ik')).
 func (m *MaskedData) winnerBound(v []float64) float64 {
-	rows, d := m.X.Dims()
-	n := len(v)
-	M := 0.0
-	for _, s := range []float64{1, -1} {
-		W := mat.NewDense(rows, d, nil)
-		sum := 0.0
-		for i, t := range v {
-			if t *= s; t > 0 {
-				sum += t
-				for r := i; r < rows; r += n {
-					copy(W.RawRowView(r), m.X.RawRowView(r))
-					scale(math.Sqrt(t), W.RawRowView(r))
-				}
-			}
-		}
-		M = math.Max(M, math.Sqrt(sum)*largestSingular(W))
-	}
-	return M * (1 + 1e-12)
+	return math.Max(weightedTop(m.X, v, 1), weightedTop(m.X, v, -1)) * (1 + 1e-12)
 }
 
 // winnerCone is the cone on which the winners of block g's pattern win: rows

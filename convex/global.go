@@ -51,24 +51,31 @@ func (r *reluBound) polar(ctx context.Context, v []float64, beta float64) float6
 //
 //	s v'(Xu)_+ ≤ ½ s v'Xu + ½ Σ w_i |x_i'u| ≤ ½|X'v| + ½ √(1'w · λmax(X' diag(w) X)).
 func (r *reluBound) spectral(v []float64) float64 {
-	n, d := r.X.Dims()
 	var g mat.VecDense
-	g.MulVec(r.X.T(), mat.NewVecDense(n, v))
+	g.MulVec(r.X.T(), mat.NewVecDense(len(v), v))
 	M := 0.0
 	for _, s := range []float64{1, -1} {
-		W := mat.NewDense(n, d, nil)
-		sum := 0.0
-		for i, t := range v {
-			if t *= s; t > 0 {
-				sum += t
-				copy(W.RawRowView(i), r.X.RawRowView(i))
-				scale(math.Sqrt(t), W.RawRowView(i))
-			}
-		}
-		top := largestSingular(W)
-		M = math.Max(M, (norm2(g.RawVector().Data)+math.Sqrt(sum)*top)/2)
+		M = math.Max(M, (norm2(g.RawVector().Data)+weightedTop(r.X, v, s))/2)
 	}
 	return M * (1 + 1e-12)
+}
+
+// weightedTop is √(1'w · λmax(Σ_r w_i x_r x_r')) with w = (sv)_+, where row r of X
+// is a patch of sample i = r mod n, n numbers in v.
+func weightedTop(X *mat.Dense, v []float64, s float64) float64 {
+	rows, d := X.Dims()
+	W := mat.NewDense(rows, d, nil)
+	sum := 0.0
+	for i, t := range v {
+		if t *= s; t > 0 {
+			sum += t
+			for r := i; r < rows; r += len(v) {
+				copy(W.RawRowView(r), X.RawRowView(r))
+				scale(math.Sqrt(t), W.RawRowView(r))
+			}
+		}
+	}
+	return math.Sqrt(sum) * largestSingular(W)
 }
 
 // largestSingular is the largest singular value of W, from the smaller of its

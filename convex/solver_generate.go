@@ -751,7 +751,7 @@ func (g *generator) forget(r *workingSetRun) {
 // 0 the network is random and wide. Later it is the solution of the convex
 // program, with neurons of nearly the same direction merged and shaken a
 // little: that solution sits on the walls of its cells, from where no gradient
-// leads away.
+// leads away. Round -1 goes on from round 0 and merges a little more.
 func (g *generator) descend(round, width, steps int, stop func() bool) {
 	d := g.m.d
 	var v, sgn []float64

@@ -449,31 +449,6 @@ func (x *exporter) record(e *exported, t *tx, c *checked) {
 	x.commit(t)
 }
 
-// eachDefined calls define for the names that statements define at the top of a cell.
-func eachDefined(stmts []ast.Stmt, define func(*ast.Ident)) {
-	for _, st := range stmts {
-		if l, ok := st.(*ast.LabeledStmt); ok {
-			st = l.Stmt
-		}
-		switch st := st.(type) {
-		case *ast.AssignStmt:
-			if st.Tok == token.DEFINE {
-				for _, l := range st.Lhs {
-					define(l.(*ast.Ident))
-				}
-			}
-		case *ast.DeclStmt:
-			for _, sp := range st.Decl.(*ast.GenDecl).Specs {
-				if vs, ok := sp.(*ast.ValueSpec); ok {
-					for _, id := range vs.Names {
-						define(id)
-					}
-				}
-			}
-		}
-	}
-}
-
 // retyped tells a constant whose type another cell has declared anew.
 func (x *exporter) retyped(d *decl, t *tx) bool {
 	if d.cell == t.n || d.emitted == "" {

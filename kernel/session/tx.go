@@ -560,7 +560,13 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 		}
 		t.w.decls[id.Name] = d
 	}
-	for _, st := range t.stmts {
+	eachDefined(t.stmts, add)
+	return old, defined
+}
+
+// eachDefined calls define for the names that statements define at the top of a cell.
+func eachDefined(stmts []ast.Stmt, define func(*ast.Ident)) {
+	for _, st := range stmts {
 		if l, ok := st.(*ast.LabeledStmt); ok {
 			st = l.Stmt
 		}
@@ -568,20 +574,19 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 		case *ast.AssignStmt:
 			if st.Tok == token.DEFINE {
 				for _, l := range st.Lhs {
-					add(l.(*ast.Ident))
+					define(l.(*ast.Ident))
 				}
 			}
 		case *ast.DeclStmt:
 			for _, sp := range st.Decl.(*ast.GenDecl).Specs {
 				if vs, ok := sp.(*ast.ValueSpec); ok {
 					for _, id := range vs.Names {
-						add(id)
+						define(id)
 					}
 				}
 			}
 		}
 	}
-	return old, defined
 }
 
 func isCallOrReceive(e ast.Expr) bool {
