@@ -69,6 +69,11 @@ func (p *peer) cut() {
 func (p *peer) push(o outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.enqueue(o)
+}
+
+// enqueue is push with p.mu held.
+func (p *peer) enqueue(o outgoing) {
 	if p.closed {
 		if o.flush != nil {
 			close(o.flush)
@@ -257,13 +262,16 @@ func (p *peer) subscribe(m Message, welcome func([]byte) Message) {
 		p.mu.Unlock()
 		return
 	}
-	// The welcome is queued before the subscription holds, so it comes first.
+	var first Message
 	if welcome != nil && utf8.Valid(topic) {
-		if w := welcome(topic); w != nil {
-			p.push(outgoing{frames: w})
-		}
+		first = welcome(topic)
 	}
+	// The welcome is queued in one step with the subscription: it comes first, and
+	// whoever has read it misses nothing that is published from then on.
 	p.mu.Lock()
+	if first != nil {
+		p.enqueue(outgoing{frames: first})
+	}
 	if p.subs == nil {
 		p.subs = map[string]int{}
 	}
