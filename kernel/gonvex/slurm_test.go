@@ -218,7 +218,7 @@ func testSlurmKilled(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	k := killer{out: out, rnd: mathrand.New(mathrand.NewPCG(1, 2)), seen: map[string]bool{}, files: map[string]os.FileInfo{}}
+	k := killer{out: out, rnd: mathrand.New(mathrand.NewPCG(1, 2)), seen: map[string]bool{}, files: map[string]os.FileInfo{}, lost: map[string]int{}}
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
@@ -291,6 +291,7 @@ type killer struct {
 	rnd                          *mathrand.Rand
 	seen                         map[string]bool // processes
 	files                        map[string]os.FileInfo
+	lost                         map[string]int // scripts killed, by the index of their task
 	rewritten                    []string
 	processes, scripts, requeues int
 }
@@ -329,8 +330,14 @@ func (k *killer) round() {
 				k.processes++
 			}
 		case 1:
+			// Such a task is lost to Slurm. The launcher submits it again, but only twice.
+			index := variable(env, "SLURM_ARRAY_TASK_ID")
+			if k.lost[index] == 2 {
+				continue
+			}
 			if syscall.Kill(parent, syscall.SIGKILL) == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
 				k.scripts++
+				k.lost[index]++
 			}
 		case 2:
 			if exec.Command("scontrol", "requeue", task).Run() == nil {
