@@ -133,6 +133,7 @@ type Settings struct {
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 
 	record *record // of the whole run, over its stages
+	own    bool    // the program is as Lower made it, with the network's objective
 }
 
 // record is the trace of a run that may have several stages, on one clock.

@@ -145,7 +145,7 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 		p.Patterns = given
 	}
 	s = s.withDefaults()
-	s.record = &record{start: start}
+	s.record, s.own = &record{start: start}, true
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
 		return nil, 0, 0, err

@@ -391,7 +391,7 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float
 		return nil, err
 	}
 	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
-		return SamplePatterns(data.X, 50, seed)
+		return data.samplePatterns(50, seed)
 	}
 	return g.patterns(), nil
 }
