@@ -185,6 +185,9 @@ func (s *Settings) validate() error {
 // fits prog (the same number of variables), else those of the network that the
 // search for its patterns ended at, else nil.
 func (s *Settings) StartPoint(prog *Program) []float64 {
+	if prog == nil {
+		return nil
+	}
 	if s != nil && s.Warm != nil && s.Warm.Point != nil && len(s.Warm.Point.X) == prog.Op.Cols {
 		return append([]float64(nil), s.Warm.Point.X...)
 	}
