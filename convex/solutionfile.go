@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
@@ -98,7 +99,9 @@ func packRow(row []uint64, n int) string {
 // written by Save is worth: the program is lowered again, the point projected
 // on its cones and evaluated, the network decoded and its own objective taken,
 // and the dual point scaled until it is feasible. p.Beta is that of the file's
-// solution when it is 0, and must else agree with it. The Solution that comes
+// solution when it is 0, and must else agree with it, as patterns of p must with
+// those of the file; gates that the solver chose must be those of some gate
+// vectors. The Solution that comes
 // back has nothing of the file but its point and its dual; Claimed objective
 // and bound of the file are returned beside it (the bound is -Inf when there
 // was none).
@@ -125,6 +128,7 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 	if p.Beta != f.Beta {
 		return fail("was solved with beta %g, the problem has %g", f.Beta, p.Beta)
 	}
+	searched := p.Patterns == nil
 	if len(f.Patterns) > 0 {
 		rows := make([][]byte, len(f.Patterns))
 		for i, r := range f.Patterns {
@@ -137,10 +141,11 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 			return fail(`field "patterns": %w`, err)
 		}
 		if p.Patterns != nil {
-			// keep gates that came with the problem's own patterns
-			if own := p.Patterns.Distinct(); own.covers(given) && given.covers(own) && own.Len() == given.Len() {
-				given = own
+			own := p.Patterns.Distinct()
+			if !own.covers(given) || !given.covers(own) || own.Len() != given.Len() {
+				return fail("is over %d patterns that are not the %d of the problem", given.Len(), own.Len())
 			}
+			given = own // with its gates
 		}
 		p.Patterns = given
 	}
@@ -168,6 +173,12 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 	}
 	if sol, err = certified(ctx, prog, pt, s, start); err != nil {
 		return nil, 0, 0, err
+	}
+	if net := sol.Network; searched && net != nil && net.findGates != nil && net.Neurons() > 0 {
+		// Gates that the solver chose must be some; cones see to the rest.
+		if _, err := net.findGates(net.gate); err != nil {
+			return fail(`field "patterns": %s`, strings.TrimPrefix(err.Error(), "convex: "))
+		}
 	}
 	lower = math.Inf(-1)
 	if f.Claimed.Lower != nil {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gonum.org/v1/gonum/mat"
 )
 
 // What a file says of a solution is worth what CertifyFile finds.
@@ -69,6 +71,46 @@ func TestCertifyFile(t *testing.T) {
 				t.Errorf("a moved point: %v", err)
 			}
 		})
+	}
+	// Patterns that no gates make, patterns that are not the problem's, and more
+	// samples than there is memory.
+	gated := Problem{X: p.X, Y: p.Y, Beta: 0.1, Arch: GatedReLU{}}
+	alone := mat.NewDense(12, 12, nil)
+	for i := range 12 {
+		alone.Set(i, i, 1)
+	}
+	q := gated
+	q.Patterns, _ = NewPatterns(alone)
+	sol, err := Solve(context.Background(), q, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "alone.json")
+	if err := sol.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := CertifyFile(context.Background(), q, path, nil); err != nil {
+		t.Error(err)
+	}
+	if s, _, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "of any gate vector") {
+		t.Errorf("patterns of no gates: %v %v", s, err)
+	}
+	q.Patterns, _ = SamplePatterns(p.X, 12, 1)
+	if s, _, _, err := CertifyFile(context.Background(), q, path, nil); err == nil || !strings.Contains(err.Error(), "not the 12 of the problem") {
+		t.Errorf("other patterns: %v %v", s, err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"1000000000000000000", "9223372036854775807", "100", "-1"} {
+		bad := strings.Replace(string(text), `"pattern_samples":12`, `"pattern_samples":`+n, 1)
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "patterns") {
+			t.Errorf("%s samples: %v", n, err)
+		}
 	}
 	for _, text := range []string{"", "{}", `{"format":"gonvex solution 1"}`, `{"format":"gonvex solution 1","beta":1,"more":2}`} {
 		path := filepath.Join(t.TempDir(), "bad.json")
