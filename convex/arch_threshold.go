@@ -33,9 +33,13 @@ func (a Threshold) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return nil, err
 	}
 	P := pat.Len()
+	op := Op{Name: "no patterns", Rows: t.n, Apply: func(dst, _ []float64) { clear(dst[:t.n]) }, Adjoint: func(_, _ []float64) {}}
+	if P > 0 { // data of zeros have none
+		op = DenseOp(pat.Dense().T())
+	}
 	prog := &Program{
 		Samples: t.n, Outputs: 1,
-		Loss: t.loss, Op: DenseOp(pat.Dense().T()),
+		Loss: t.loss, Op: op,
 		Penalty:  Lasso(p.Beta),
 		Patterns: pat,
 	}

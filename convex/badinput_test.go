@@ -202,3 +202,44 @@ func TestArgumentsThatDoNotFit(t *testing.T) {
 		}
 	}
 }
+
+// Data of zeros have no patterns: the network without neurons is optimal, and
+// with a bias the best constant.
+func TestZeroData(t *testing.T) {
+	ctx := context.Background()
+	zero := mat.NewDense(3, 4, nil)
+	for _, name := range Archs() {
+		a, err := LookupArch(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bias := range []bool{false, true} {
+			p := Problem{X: zero, Y: mat.NewDense(3, 1, []float64{1, 2, 3}), Arch: a, Beta: 0.1, OutputBias: bias}
+			want := 7.0
+			if bias {
+				want = 1
+			}
+			sol, err := Solve(ctx, p, nil)
+			if err != nil && strings.Contains(err.Error(), "Patches") {
+				p.X, p.Patches = nil, []mat.Matrix{zero, zero}
+				sol, err = Solve(ctx, p, nil)
+			}
+			switch a.(type) {
+			case BatchNormReLU: // has no variance to divide by
+				if err == nil || !strings.Contains(err.Error(), "variance") {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			case Polynomial: // its constant is one
+				want = min(want, 1.5)
+			}
+			if err != nil || sol.Status != Optimal || !(sol.Primal <= want*(1+1e-6)) || sol.Lower > sol.Primal {
+				t.Errorf("%s, bias %v: %v %v", name, bias, sol, err)
+				continue
+			}
+			if _, ok := a.(Polynomial); !ok && (sol.Network.Neurons() != 0 || sol.Lower < want*(1-1e-6)) {
+				t.Errorf("%s, bias %v: %v", name, bias, sol)
+			}
+		}
+	}
+}
