@@ -144,7 +144,7 @@ func (p *Problem) choosePatterns(ctx context.Context, X *mat.Dense, s *Settings,
 		return given, cells, nil
 	}
 	limit := s.MaxPatterns
-	if search != nil && s.Samples == 0 {
+	if search != nil && s.Samples == 0 && !s.all {
 		limit = min(limit, searchAbove)
 	}
 	all, err := EnumeratePatterns(ctx, X, limit)

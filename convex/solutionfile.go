@@ -28,7 +28,8 @@ type solutionFile struct {
 	Variables    int             `json:"variables"`
 	Patterns     []string        `json:"patterns,omitempty"` // base64 of the bytes of a row, bit i%8 of byte i/8 is sample i; none when the problem file determines them
 	Samples      int             `json:"pattern_samples,omitempty"`
-	Blocks       []solutionBlock `json:"blocks"` // those that are not zero
+	All          bool            `json:"all_patterns,omitempty"` // over all that the data have: they are enumerated again
+	Blocks       []solutionBlock `json:"blocks"`                 // those that are not zero
 	Dual         []float64       `json:"dual,omitempty"`
 	Claimed      struct {
 		Objective float64  `json:"objective"`
@@ -66,7 +67,9 @@ func (s *Solution) Save(path string) error {
 	if !math.IsInf(s.Lower, 0) && !math.IsNaN(s.Lower) {
 		f.Claimed.Lower = &s.Lower
 	}
-	if pat := s.Program.Patterns; pat != nil && !pat.Complete {
+	if pat := s.Program.Patterns; pat != nil && pat.Complete {
+		f.All = true
+	} else if pat != nil {
 		f.Samples = pat.Samples()
 		for i := 0; i < pat.Len(); i++ {
 			f.Patterns = append(f.Patterns, packRow(pat.Row(i), pat.Samples()))
@@ -150,7 +153,7 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 		p.Patterns = given
 	}
 	s = s.withDefaults()
-	s.record, s.own = &record{start: start}, true
+	s.record, s.own, s.all = &record{start: start}, true, f.All
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
 		return nil, 0, 0, err

@@ -72,6 +72,25 @@ func TestCertifyFile(t *testing.T) {
 			}
 		})
 	}
+	// All of over a thousand patterns, which Solve goes on to after a search.
+	many := Problem{X: randomMatrix(rng, 24, 4), Y: randomMatrix(rng, 24, 1), Beta: 0.2}
+	all, err := EnumeratePatterns(context.Background(), many.X, 0)
+	if err != nil || all.Len() < 2*searchAbove {
+		t.Fatal(all, err)
+	}
+	over := many
+	over.Patterns = all
+	whole, err := Solve(context.Background(), over, nil)
+	if err != nil || whole.Scope != Global {
+		t.Fatal(whole, err)
+	}
+	file := filepath.Join(t.TempDir(), "all.json")
+	if err := whole.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	if s, _, _, err := CertifyFile(context.Background(), many, file, nil); err != nil || s.Scope != Global || math.Abs(s.Primal/whole.Primal-1) > 1e-9 {
+		t.Errorf("all patterns: %v %v", s, err)
+	}
 	// Patterns that no gates make, patterns that are not the problem's, and more
 	// samples than there is memory.
 	gated := Problem{X: p.X, Y: p.Y, Beta: 0.1, Arch: GatedReLU{}}
