@@ -234,6 +234,11 @@ func stackRows(patches []mat.Matrix) *mat.Dense {
 func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, loss Fn, s *Settings) (*Patterns, error) {
 	if p.Patterns != nil {
 		given := p.Patterns.Distinct()
+		for g := range given.Len() {
+			if i := given.secondWinner(g, m.Patches); i >= 0 {
+				return nil, fmt.Errorf("convex: patterns: pattern %d has more than one winning patch of sample %d: with Pool max bit k·n+i says that patch k of sample i is positive and the largest", g, i)
+			}
+		}
 		if given.Len() == 0 {
 			return nil, errors.New("convex: patterns: none of the patterns is active on any sample")
 		}
@@ -306,6 +311,39 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, loss Fn, s 
 		all = cells.Len()
 	}
 	return won.Distinct().ofData(rows, all), nil
+}
+
+// secondWinner is a sample of which pattern g has two winners among K patches,
+// -1 if there is none.
+func (p *Patterns) secondWinner(g, K int) int {
+	n := p.n / K
+	for i := range n {
+		won := 0
+		for k := range K {
+			if p.Bit(g, k*n+i) {
+				won++
+			}
+		}
+		if won > 1 {
+			return i
+		}
+	}
+	return -1
+}
+
+// samplePatterns is SamplePatterns for the neurons of m, which for max pooling
+// are active on the winning patch of a sample only.
+func (m *MaskedData) samplePatterns(count int, seed uint64) (*Patterns, error) {
+	p, err := SamplePatterns(m.X, count, seed)
+	if err != nil || !m.winners {
+		return p, err
+	}
+	rows := make([][]uint64, p.Len())
+	for g := range rows {
+		rows[g] = p.Row(g)
+	}
+	newMaskedModel(m).patternsOf(rows, mat.DenseCopyOf(p.Gates.T()).RawMatrix().Data)
+	return p.Distinct(), nil
 }
 
 // winnerBound is an upper bound on max { |Σ_i v_i max_k (x_ik'u)_+| : |u|₂ ≤ 1 }:

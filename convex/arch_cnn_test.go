@@ -3,6 +3,7 @@ package convex
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -44,5 +45,53 @@ func TestPooledBoundOverSomePatterns(t *testing.T) {
 				t.Errorf("%s: bound %v over all networks, their optimum is %v", pool, some.GlobalLower, full.Primal)
 			}
 		}
+	}
+}
+
+// Max pooling over more patterns than are listed, with and without an output
+// bias and at both ends of beta: a sample has one winner in every pattern, and
+// the objective is the network's.
+func TestMaxPoolingSearch(t *testing.T) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(1, 2))
+	const n, K, h = 8, 3, 4
+	p := Problem{Y: randomMatrix(rng, n, 1), Arch: CNN{Pool: "max"}}
+	for range K {
+		p.Patches = append(p.Patches, randomMatrix(rng, n, h))
+	}
+	s := &Settings{MaxPatterns: 5000} // fewer than the winners, more than the signs
+	for _, p.OutputBias = range []bool{false, true} {
+		p.Beta = 1
+		top, err := BetaMax(ctx, p, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ratio := range []float64{0.05, 1.1} {
+			p.Beta = ratio * top
+			sol, err := Solve(ctx, p, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pat := sol.Program.Patterns
+			for g := range pat.Len() {
+				if i := pat.secondWinner(g, K); i >= 0 {
+					t.Fatalf("bias %v, beta %g: pattern %d of %v has two winners of sample %d", p.OutputBias, p.Beta, g, pat, i)
+				}
+			}
+			v, err := Verify(p, sol.Network)
+			if err != nil || v.Objective != sol.Primal || !(sol.GlobalLower <= v.Objective) || sol.Status != Optimal {
+				t.Errorf("bias %v, beta %g: %v; the network's own objective is %v (%v)", p.OutputBias, p.Beta, sol, v, err)
+			}
+		}
+	}
+	both := mat.NewDense(1, n*K, nil)
+	both.Set(0, 2, 1)
+	both.Set(0, n+2, 1)
+	var err error
+	if p.Patterns, err = NewPatterns(both); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Solve(ctx, p, nil); err == nil || !strings.Contains(err.Error(), "more than one winning patch of sample 2") {
+		t.Errorf("two winners of a sample: %v", err)
 	}
 }

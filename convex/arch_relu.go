@@ -179,7 +179,10 @@ func (net *Network) fromColumns(u, w [][]float64) {
 }
 
 func reluActivations(net *Network, inputs []mat.Matrix) (*mat.Dense, error) {
-	n, _ := inputs[0].Dims()
+	n, d := inputs[0].Dims()
+	if m, hd := net.Hidden.Dims(); hd != d {
+		return nil, fmt.Errorf("convex: the network's Hidden is %d×%d but the data are %d×%d: they do not fit, they need the same columns", m, hd, n, d)
+	}
 	A := mat.NewDense(n, net.Neurons(), nil)
 	A.Mul(inputs[0], net.Hidden.T())
 	for i, v := range A.RawMatrix().Data {

@@ -7,14 +7,19 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// Threshold is the two-layer network f(x) = Σ_j 1[x'u_j ≥ 0] a_j of hard
+// Threshold is the two-layer network f(x) = Σ_j 1[x'u_j > 0] a_j of hard
 // thresholds with the penalty beta Σ_j |a_j| and one output. Its hidden layer
 // only chooses among the columns of D, the matrix of all activation patterns,
 // so the program is the lasso
 //
 //	minimise Loss(D z) + beta |z|_1
 //
-// (Ergen, Gulluk, Lacotte & Pilanci 2023). It is exact with all patterns.
+// (Ergen, Gulluk, Lacotte & Pilanci 2023). It is exact with all patterns that
+// occur on an open set of u, unless a u with samples on its threshold, x_i'u = 0,
+// has a pattern that no other has: samples x and -x, say, can be off together on
+// it only. The scope is global where that cannot be: for data with a bias column,
+// or with the samples in an open half-space otherwise, and for data in general
+// position. For others it is restricted to the open patterns.
 type Threshold struct{}
 
 func init() { RegisterArch(Threshold{}) }
@@ -33,16 +38,20 @@ func (a Threshold) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return nil, err
 	}
 	P := pat.Len()
+	op := Op{Name: "no patterns", Rows: t.n, Apply: func(dst, _ []float64) { clear(dst[:t.n]) }, Adjoint: func(_, _ []float64) {}}
+	if P > 0 { // data of zeros have none
+		op = DenseOp(pat.Dense().T())
+	}
 	prog := &Program{
 		Samples: t.n, Outputs: 1,
-		Loss: t.loss, Op: DenseOp(pat.Dense().T()),
+		Loss: t.loss, Op: op,
 		Penalty:  Lasso(p.Beta),
 		Patterns: pat,
 	}
 	for g := range P {
 		prog.Blocks = append(prog.Blocks, Block{Offset: g, Rows: 1, Cols: 1, Weight: 1})
 	}
-	if pat.Complete {
+	if pat.Complete && openPatternsSuffice(t.X, pat) {
 		prog.Scope = Global
 	}
 	gates := &gateTable{X: t.X, patterns: pat}
@@ -68,6 +77,34 @@ func (a Threshold) Lower(ctx context.Context, p *Problem, s *Settings) (*Program
 		return net, nil
 	}
 	return prog, nil
+}
+
+// openPatternsSuffice says that every pattern 1[Xu > 0] occurs on an open set of
+// u, given those that do. Where samples are on a threshold, moving u turns them
+// off unless they are positively dependent. They never are if some u has all of
+// them on, nor if those of any proper flat are independent: in general position,
+// which is where there are as many patterns as Cover's count.
+func openPatternsSuffice(X *mat.Dense, pat *Patterns) bool {
+	n, _ := X.Dims()
+	var rows [][]float64
+	on := 0
+	for i := range n {
+		row := append([]float64(nil), X.RawRowView(i)...)
+		if !normalise(row) {
+			continue // of zeros: off with every u
+		}
+		if on++; !near(rows, row) {
+			rows = append(rows, row)
+		}
+	}
+	pat = pat.Distinct()
+	for g := range pat.Len() {
+		if pat.Count(g) == on {
+			return true
+		}
+	}
+	// No pattern is on everywhere, so none is off everywhere.
+	return float64(pat.Len()) == CoverCount(len(rows), rankOf(X))
 }
 
 // outputDecay is Σ_j |a_j|, the penalty of networks whose hidden weights cost

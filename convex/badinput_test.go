@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,107 @@ func TestAllBeta(t *testing.T) {
 				t.Errorf("%s at %g: status %v, gap %g", a.Name(), ratio, sol.Status, sol.Gap)
 			}
 			last = sol.Primal
+		}
+	}
+}
+
+// What does not fit is an error that says so, not a panic and not a wrong
+// answer.
+func TestArgumentsThatDoNotFit(t *testing.T) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(45, 46))
+	X, Y := randomMatrix(rng, 6, 3), randomMatrix(rng, 6, 1)
+	p := Problem{X: X, Y: Y, Beta: 0.1}
+	loss, err := Squared.New(Y.RawMatrix().Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	generate := func(X *mat.Dense, beta float64, s *Settings) func() error {
+		return func() error {
+			_, err := GeneratePatterns(ctx, X, loss, beta, 1, s)
+			return err
+		}
+	}
+	verify := func(hidden, output *mat.Dense, arch Arch) func() error {
+		net := &Network{Inputs: 3, Outputs: 1}
+		if arch != nil {
+			if err := net.SetArch(arch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		net.Hidden, net.Output = hidden, output
+		return func() error {
+			_, err := Verify(p, net)
+			return err
+		}
+	}
+	nan := mat.DenseCopyOf(X)
+	nan.Set(4, 1, math.NaN())
+	for _, c := range []struct {
+		run  func() error
+		want string
+	}{
+		{generate(nil, 0.1, nil), "X is nil"},
+		{generate(nan, 0.1, nil), "X has NaN in row 4, column 1"},
+		{generate(randomMatrix(rng, 4, 3), 0.1, nil), "6 labels but X is 4×3"},
+		{generate(X, math.Inf(1), nil), "positive beta"},
+		{generate(X, 0.1, &Settings{Tol: -1}), "Settings.Tol"},
+		{verify(X, Y, nil), "neither Activations nor Forward"},
+		{verify(X, nil, ReLU{}), "no Output"},
+		{verify(X, randomMatrix(rng, 5, 1), ReLU{}), "Output is 5×1: want 6×1"},
+		{verify(X, randomMatrix(rng, 6, 2), ReLU{}), "Output is 6×2: want 6×1"},
+		{verify(randomMatrix(rng, 6, 4), Y, ReLU{}), "Hidden is 6×4 but the data are 6×3"},
+	} {
+		done := make(chan error, 1)
+		go func() { done <- c.run() }()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("no answer, want %q", c.want)
+		}
+	}
+}
+
+// Data of zeros have no patterns: the network without neurons is optimal, and
+// with a bias the best constant.
+func TestZeroData(t *testing.T) {
+	ctx := context.Background()
+	zero := mat.NewDense(3, 4, nil)
+	for _, name := range Archs() {
+		a, err := LookupArch(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bias := range []bool{false, true} {
+			p := Problem{X: zero, Y: mat.NewDense(3, 1, []float64{1, 2, 3}), Arch: a, Beta: 0.1, OutputBias: bias}
+			want := 7.0
+			if bias {
+				want = 1
+			}
+			sol, err := Solve(ctx, p, nil)
+			if err != nil && strings.Contains(err.Error(), "Patches") {
+				p.X, p.Patches = nil, []mat.Matrix{zero, zero}
+				sol, err = Solve(ctx, p, nil)
+			}
+			switch a.(type) {
+			case BatchNormReLU: // has no variance to divide by
+				if err == nil || !strings.Contains(err.Error(), "variance") {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			case Polynomial: // its constant is one
+				want = min(want, 1.5)
+			}
+			if err != nil || sol.Status != Optimal || !(sol.Primal <= want*(1+1e-6)) || sol.Lower > sol.Primal {
+				t.Errorf("%s, bias %v: %v %v", name, bias, sol, err)
+				continue
+			}
+			if _, ok := a.(Polynomial); !ok && (sol.Network.Neurons() != 0 || sol.Lower < want*(1-1e-6)) {
+				t.Errorf("%s, bias %v: %v", name, bias, sol)
+			}
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rou
 	for j, b := range prog.Blocks {
 		copy(b.Of(x), out.w[j])
 	}
-	if len(x) <= maxPruned {
+	if prog.Op.Rows <= maxPruned {
 		prog.pruneBlocks(x)
 	}
 	first := out.u[0]

@@ -133,6 +133,8 @@ type Settings struct {
 	NoPrune     bool           // keep all neurons, even more than a pruned network needs
 
 	record *record // of the whole run, over its stages
+	own    bool    // the program is as Lower made it, with the network's objective
+	all    bool    // enumerate all patterns where there would be a search
 }
 
 // record is the trace of a run that may have several stages, on one clock.
@@ -184,6 +186,9 @@ func (s *Settings) validate() error {
 // fits prog (the same number of variables), else those of the network that the
 // search for its patterns ended at, else nil.
 func (s *Settings) StartPoint(prog *Program) []float64 {
+	if prog == nil {
+		return nil
+	}
 	if s != nil && s.Warm != nil && s.Warm.Point != nil && len(s.Warm.Point.X) == prog.Op.Cols {
 		return append([]float64(nil), s.Warm.Point.X...)
 	}

@@ -87,7 +87,9 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 		if len(fp.Solutions) < k || ctx.Err() != nil {
 			break // cut short: its last solution is not one of its beta
 		}
-		out, err := p.Rows(test)
+		unseen := p
+		unseen.Patterns = nil // a network predicts without
+		out, err := unseen.Rows(test)
 		if err != nil {
 			return nil, err
 		}

@@ -71,3 +71,25 @@ func TestCrossValidate(t *testing.T) {
 		t.Error("cancelled before any fold: want an error that says so")
 	}
 }
+
+// Held-out samples need not be active under any of the patterns given.
+func TestCrossValidateInactiveSamples(t *testing.T) {
+	X, y := mat.NewDense(4, 2, []float64{1, 2, 2, 1, 3, 1, -1, -1}), mat.NewDense(4, 1, []float64{1, 2, 3, 1})
+	pat, err := GatePatterns(X, mat.NewDense(2, 2, []float64{1, 0, 0, 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits, err := NewPatterns(pat.Dense())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []Problem{
+		{X: X, Y: y, Arch: GatedReLU{}, Patterns: pat},
+		{X: X, Y: y, Patterns: bits},
+	} {
+		cv, err := CrossValidate(context.Background(), p, &FoldOptions{Folds: 4})
+		if err != nil || cv.Folds != 4 {
+			t.Errorf("%v %v", cv, err)
+		}
+	}
+}

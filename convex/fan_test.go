@@ -173,3 +173,18 @@ func TestRelaxation(t *testing.T) {
 		}
 	}
 }
+
+// However many neurons a search tried, it leaves no more than an optimum needs.
+func TestSearchPrunes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	p := &Problem{X: gauss(rng, 6, 4), Y: gauss(rng, 6, 2), Loss: L1, Beta: 1e-3}
+	of, err := p.check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, s := vectorFamily(p, of), (*Settings)(nil).withDefaults()
+	found, err := f.search(context.Background(), s).grow(context.Background(), f.directions(maxPruned), 1e-6, 1)
+	if err != nil || len(found.u) > 12 {
+		t.Errorf("%d neurons for 12 predictions (%v)", len(found.u), err)
+	}
+}

@@ -304,3 +304,20 @@ func TestChangedProgram(t *testing.T) {
 		t.Errorf("network objective %v, reported %v", v, sol.NetworkObjective)
 	}
 }
+
+// A network has no more neurons than an optimum needs, also where the loss has
+// kinks and rounding shows in the objective.
+func TestSolvePrunes(t *testing.T) {
+	for seed := range uint64(150) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		const n, h, K = 4, 3, 3
+		p := Problem{Arch: CNN{Pool: "average"}, Loss: L1, Beta: 1e-3, Y: randomMatrix(rng, n, 1)}
+		for range K {
+			p.Patches = append(p.Patches, randomMatrix(rng, n, h))
+		}
+		sol, err := Solve(context.Background(), p, nil)
+		if err != nil || sol.Network.Neurons() > n || sol.Status != Optimal {
+			t.Errorf("%d: %v %v", seed, sol, err)
+		}
+	}
+}

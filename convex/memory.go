@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -79,34 +80,43 @@ func gibi(b int64) string { return fmt.Sprintf("%.3g GiB", float64(b)/(1<<30)) }
 // availableMemory is the memory in bytes that this process may still take, 0
 // when that is not known: what Linux calls available, less if a control group
 // says so.
-func availableMemory() int64 {
-	free := int64(0)
-	if f, err := os.Open("/proc/meminfo"); err == nil {
-		defer f.Close()
-		for sc := bufio.NewScanner(f); sc.Scan(); {
-			if v, ok := strings.CutPrefix(sc.Text(), "MemAvailable:"); ok {
-				kb, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-				free = kb << 10
-			}
-		}
-	}
-	number := func(path string) int64 {
-		text, err := os.ReadFile(path)
+func availableMemory() int64 { return availableUnder("/") }
+
+// availableUnder is availableMemory by the files of Linux under a root.
+func availableUnder(root string) int64 {
+	// field is the number after a word at the start of a line, 0 without.
+	field := func(path, word string) int64 {
+		f, err := os.Open(filepath.Join(root, path))
 		if err != nil {
 			return 0
 		}
-		v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		if err != nil {
-			return 0 // "max"
-		}
-		return v
-	}
-	const group = "/sys/fs/cgroup/"
-	for _, f := range [][2]string{{"memory.max", "memory.current"}, {"memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"}} {
-		if limit := number(group + f[0]); limit > 0 {
-			if left := limit - number(group+f[1]); left < free || free == 0 {
-				free = max(left, 1)
+		defer f.Close()
+		for sc := bufio.NewScanner(f); sc.Scan(); {
+			if v, ok := strings.CutPrefix(sc.Text(), word); ok {
+				n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(v, "kB")), 10, 64) // 0 for "max"
+				return n
 			}
+		}
+		return 0
+	}
+	free := field("proc/meminfo", "MemAvailable:") << 10
+	const group = "sys/fs/cgroup/"
+	for _, f := range []struct{ limit, usage, stat, total string }{
+		{"memory.max", "memory.current", "memory.stat", ""},
+		{"memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"},
+	} {
+		limit := field(group+f.limit, "")
+		if limit <= 0 {
+			continue
+		}
+		// The usage counts files that the kernel keeps in memory only as long
+		// as nobody needs it.
+		used := field(group+f.usage, "")
+		for _, list := range []string{"inactive_file ", "active_file "} {
+			used -= field(group+f.stat, f.total+list)
+		}
+		if left := limit - max(used, 0); left < free || free == 0 {
+			free = max(left, 1)
 		}
 	}
 	return free

@@ -125,9 +125,22 @@ func (net *Network) withoutBias(inputs []mat.Matrix) (*mat.Dense, error) {
 	if net.Neurons() == 0 {
 		return out, nil
 	}
+	m := net.Neurons()
+	switch {
+	case net.Activations == nil:
+		return nil, errors.New("convex: the network has neither Activations nor Forward: SetArch sets those of an architecture")
+	case net.Output == nil:
+		return nil, fmt.Errorf("convex: the network has no Output: want %d×%d second-layer weights", m, net.Outputs)
+	}
+	if r, c := net.Output.Dims(); r != m || c != net.Outputs {
+		return nil, fmt.Errorf("convex: the network's Output is %d×%d: want %d×%d, a row a neuron", r, c, m, net.Outputs)
+	}
 	A, err := net.Activations(net, inputs)
 	if err != nil {
 		return nil, err
+	}
+	if r, c := A.Dims(); r != n || c != m {
+		return nil, fmt.Errorf("convex: the network's Activations are %d×%d: want %d×%d, a column a neuron", r, c, n, m)
 	}
 	out.Mul(A, net.Output)
 	return out, nil

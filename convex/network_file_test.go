@@ -186,3 +186,35 @@ func TestCertifySearched(t *testing.T) {
 		t.Errorf("%v %v, want %v", again, err, sol)
 	}
 }
+
+// The network of a relaxation over images, which a search rounds, takes images,
+// is saved, and has no more neurons than an optimum needs.
+func TestSaveRounded(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	X, y := mat.NewDense(4, 9, nil), mat.NewDense(4, 1, nil)
+	for i := range 4 {
+		for j := range 9 {
+			X.Set(i, j, rng.NormFloat64())
+		}
+		y.Set(i, 0, rng.NormFloat64())
+	}
+	for _, a := range []convex.Arch{convex.CNN{Pool: "flatten"}, convex.ThreeLayerReLUCNN{Filters: "tied"}} {
+		p := convex.Problem{X: X, Y: y, Arch: a, Beta: 0.1, Patching: convex.Patching{Height: 3, Width: 3, FilterH: 3, FilterW: 2}}
+		sol, err := convex.Solve(t.Context(), p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "net.npz")
+		if err := sol.Network.Save(file); err != nil {
+			t.Errorf("%s: %v", a.Name(), err)
+			continue
+		}
+		net, err := convex.LoadNetwork(file)
+		if err != nil {
+			t.Fatal(a.Name(), err)
+		}
+		if f, g := predictions(t, p, sol.Network), predictions(t, p, net); !mat.EqualApprox(f, g, 1e-14) || sol.Network.Neurons() > 5 {
+			t.Errorf("%s: %d neurons; saved %v, loaded %v", a.Name(), sol.Network.Neurons(), f, g)
+		}
+	}
+}

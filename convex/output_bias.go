@@ -95,7 +95,7 @@ func (p *Problem) searchPatterns(ctx context.Context, data *MaskedData, loss Fn,
 		prog := &Program{Samples: n, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: GroupL1(p.Beta), Cones: m.Cones()}
 		return prog.withOutputBias()
 	}
-	found, err := SamplePatterns(data.X, 20, p.Seed)
+	found, err := data.samplePatterns(20, p.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -91,12 +91,14 @@ func NewPatternsBits(rows [][]byte, n int) (*Patterns, error) {
 	if len(rows) == 0 || n <= 0 {
 		return nil, fmt.Errorf("convex: NewPatternsBits: %d rows of %d bits: want at least one of each", len(rows), n)
 	}
+	for i, r := range rows { // before anything of n's size is made
+		if want := (n-1)/8 + 1; len(r) != want {
+			return nil, fmt.Errorf("convex: NewPatternsBits: row %d has %d bytes: %d samples take %d", i, len(r), n, want)
+		}
+	}
 	p := newPatterns(len(rows), n)
 	p.Source = "given"
 	for i, r := range rows {
-		if len(r) != (n+7)/8 {
-			return nil, fmt.Errorf("convex: NewPatternsBits: row %d has %d bytes: %d samples take %d", i, len(r), n, (n+7)/8)
-		}
 		for j := 0; j < n; j++ {
 			if r[j>>3]>>(j&7)&1 != 0 {
 				p.set(i, j)

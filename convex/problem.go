@@ -144,7 +144,7 @@ func (p *Problem) choosePatterns(ctx context.Context, X *mat.Dense, s *Settings,
 		return given, cells, nil
 	}
 	limit := s.MaxPatterns
-	if search != nil && s.Samples == 0 {
+	if search != nil && s.Samples == 0 && !s.all {
 		limit = min(limit, searchAbove)
 	}
 	all, err := EnumeratePatterns(ctx, X, limit)
@@ -188,20 +188,23 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 	if p.OutputBias {
 		prog = prog.withOutputBias()
 	}
-	if decode := prog.Decode; decode != nil {
-		prog.Decode = func(x []float64) (*Network, error) {
-			net, err := decode(x)
-			if net == nil {
-				return net, err
-			}
-			if t.X == nil {
-				net.Patching, net.patches = p.Patching, len(t.inputs)
-			}
-			if net.arch != nil && net.Arch == p.Arch.Name() {
-				net.arch = p.Arch // with its options
-			}
+	finish := func(net *Network, err error) (*Network, error) {
+		if net == nil {
 			return net, err
 		}
+		if t.X == nil {
+			net.Patching, net.patches = p.Patching, len(t.inputs)
+		}
+		if net.arch != nil && net.Arch == p.Arch.Name() {
+			net.arch = p.Arch // with its options
+		}
+		return net, err
+	}
+	if decode := prog.Decode; decode != nil {
+		prog.Decode = func(x []float64) (*Network, error) { return finish(decode(x)) }
+	}
+	if round := prog.round; round != nil {
+		prog.round = func(ctx context.Context, x []float64) (*Network, error) { return finish(round(ctx, x)) }
 	}
 	if prog.Name == "" {
 		prog.Name = p.Name

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
@@ -27,7 +28,8 @@ type solutionFile struct {
 	Variables    int             `json:"variables"`
 	Patterns     []string        `json:"patterns,omitempty"` // base64 of the bytes of a row, bit i%8 of byte i/8 is sample i; none when the problem file determines them
 	Samples      int             `json:"pattern_samples,omitempty"`
-	Blocks       []solutionBlock `json:"blocks"` // those that are not zero
+	All          bool            `json:"all_patterns,omitempty"` // over all that the data have: they are enumerated again
+	Blocks       []solutionBlock `json:"blocks"`                 // those that are not zero
 	Dual         []float64       `json:"dual,omitempty"`
 	Claimed      struct {
 		Objective float64  `json:"objective"`
@@ -65,7 +67,9 @@ func (s *Solution) Save(path string) error {
 	if !math.IsInf(s.Lower, 0) && !math.IsNaN(s.Lower) {
 		f.Claimed.Lower = &s.Lower
 	}
-	if pat := s.Program.Patterns; pat != nil && !pat.Complete {
+	if pat := s.Program.Patterns; pat != nil && pat.Complete {
+		f.All = true
+	} else if pat != nil {
 		f.Samples = pat.Samples()
 		for i := 0; i < pat.Len(); i++ {
 			f.Patterns = append(f.Patterns, packRow(pat.Row(i), pat.Samples()))
@@ -98,7 +102,9 @@ func packRow(row []uint64, n int) string {
 // written by Save is worth: the program is lowered again, the point projected
 // on its cones and evaluated, the network decoded and its own objective taken,
 // and the dual point scaled until it is feasible. p.Beta is that of the file's
-// solution when it is 0, and must else agree with it. The Solution that comes
+// solution when it is 0, and must else agree with it, as patterns of p must with
+// those of the file; gates that the solver chose must be those of some gate
+// vectors. The Solution that comes
 // back has nothing of the file but its point and its dual; Claimed objective
 // and bound of the file are returned beside it (the bound is -Inf when there
 // was none).
@@ -125,6 +131,7 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 	if p.Beta != f.Beta {
 		return fail("was solved with beta %g, the problem has %g", f.Beta, p.Beta)
 	}
+	searched := p.Patterns == nil
 	if len(f.Patterns) > 0 {
 		rows := make([][]byte, len(f.Patterns))
 		for i, r := range f.Patterns {
@@ -137,15 +144,16 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 			return fail(`field "patterns": %w`, err)
 		}
 		if p.Patterns != nil {
-			// keep gates that came with the problem's own patterns
-			if own := p.Patterns.Distinct(); own.covers(given) && given.covers(own) && own.Len() == given.Len() {
-				given = own
+			own := p.Patterns.Distinct()
+			if !own.covers(given) || !given.covers(own) || own.Len() != given.Len() {
+				return fail("is over %d patterns that are not the %d of the problem", given.Len(), own.Len())
 			}
+			given = own // with its gates
 		}
 		p.Patterns = given
 	}
 	s = s.withDefaults()
-	s.record = &record{start: start}
+	s.record, s.own, s.all = &record{start: start}, true, f.All
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
 		return nil, 0, 0, err
@@ -168,6 +176,12 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 	}
 	if sol, err = certified(ctx, prog, pt, s, start); err != nil {
 		return nil, 0, 0, err
+	}
+	if net := sol.Network; searched && net != nil && net.findGates != nil && net.Neurons() > 0 {
+		// Gates that the solver chose must be some; cones see to the rest.
+		if _, err := net.findGates(net.gate); err != nil {
+			return fail(`field "patterns": %s`, strings.TrimPrefix(err.Error(), "convex: "))
+		}
 	}
 	lower = math.Inf(-1)
 	if f.Claimed.Lower != nil {

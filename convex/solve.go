@@ -19,7 +19,7 @@ import (
 func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	start := time.Now()
 	s = s.withDefaults()
-	s.record = &record{start: start}
+	s.record, s.own = &record{start: start}, true
 	ctx, cancel := s.limit(ctx, start)
 	defer cancel()
 	prog, err := Lower(ctx, p, s)
@@ -41,7 +41,7 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 // can be enumerated and there is time.
 func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start time.Time) (*Solution, error) {
 	m := sol.Program.Op.Masked
-	if m == nil || sol.Program.AllPatterns == nil || s.Samples != 0 || ctx.Err() != nil {
+	if m == nil || m.winners || sol.Program.AllPatterns == nil || s.Samples != 0 || ctx.Err() != nil {
 		return sol, nil
 	}
 	n, d := m.X.Dims()
@@ -237,12 +237,18 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 	}
 	if math.Abs(value-sol.Primal) > 1e-6*(math.Abs(value)+math.Abs(sol.Primal)) {
 		// The caller changed a part of the program, which is now another
-		// problem than the network's; the program's value stands.
+		// problem than the network's; the program's value stands. Of a program
+		// nobody changed only the network's own objective can be believed.
+		if s.own {
+			sol.Primal = value
+		}
 		return nil
 	}
+	// A loss with a kink makes much of the rounding of a fit that is exact.
+	slack := 1 + math.Max(1e-12, 1e-2*s.Tol)
 	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && net.Neurons() > rows && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
-			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
+			if v, err := pruned.Objective(p); err == nil && v <= value*slack {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}
 		}
@@ -251,7 +257,7 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 		x := append([]float64(nil), sol.Certificate.X...)
 		sol.Program.pruneBlocks(x)
 		if pruned, err := sol.Program.Decode(x); err == nil && pruned.Neurons() < net.Neurons() {
-			if v, err := pruned.Objective(p); err == nil && v <= value*(1+1e-12) {
+			if v, err := pruned.Objective(p); err == nil && v <= value*slack {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}
 		}

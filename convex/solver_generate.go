@@ -2,7 +2,6 @@ package convex
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -364,13 +363,21 @@ type neuron struct {
 //
 // The optimum over them is not certified to be global: pricing is a search.
 func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
-	if X == nil || X.IsEmpty() {
-		return nil, errors.New("convex: GeneratePatterns: X is empty: want a matrix with one sample a row")
+	X, err := finiteMatrix("X", X)
+	if err != nil {
+		return nil, err
 	}
-	if !(beta > 0) || loss.Value == nil || loss.Prox == nil || loss.Conj == nil || loss.anyGrad() == nil {
-		return nil, fmt.Errorf("convex: GeneratePatterns: want beta > 0 (have %g) and a loss with Value, Grad or Subgrad, Prox and Conj (have %q)", beta, loss.Name)
+	if n, d := X.Dims(); loss.Labels != nil && len(loss.Labels) != n {
+		return nil, fmt.Errorf("convex: GeneratePatterns: the loss has %d labels but X is %d×%d: want one label a row", len(loss.Labels), n, d)
 	}
-	return generatePatterns(ctx, &MaskedData{X: X, Signed: true}, loss, beta, seed, s)
+	if !(beta > 0) || math.IsInf(beta, 1) || loss.Value == nil || loss.Prox == nil || loss.Conj == nil || loss.anyGrad() == nil {
+		return nil, fmt.Errorf("convex: GeneratePatterns: want a positive beta (have %g) and a loss with Value, Grad or Subgrad, Prox and Conj (have %q)", beta, loss.Name)
+	}
+	s = s.withDefaults()
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	return generatePatterns(background(ctx), &MaskedData{X: X, Signed: true}, loss, beta, seed, s)
 }
 
 // generatePatterns is GeneratePatterns for networks whose neurons act on data
@@ -391,7 +398,7 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float
 		return nil, err
 	}
 	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
-		return SamplePatterns(data.X, 50, seed)
+		return data.samplePatterns(50, seed)
 	}
 	return g.patterns(), nil
 }

@@ -598,7 +598,10 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 	for it := 1; ; it++ {
 		r.loss.Grad(r.grad, fy)
 		r.adjoint(g, r.grad, r.set)
-		var curve, quad float64
+		var curve, quad, loss float64
+		if !quadratic {
+			loss = r.loss.Value(fy)
+		}
 		for range 60 {
 			if sh != nil && !sh.prox(r, next, y, g) {
 				r.shared, sh = nil, nil // plain steps always work
@@ -616,16 +619,21 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 				curve *= r.loss.Lipschitz
 			} else {
 				// The mean of the curvatures at both ends bounds what the loss
-				// grows by, to third order.
+				// grows by, to third order; where they miss what is between,
+				// such as both ends of Huber's loss, its values show it.
 				r.loss.Hess(h0, fy)
 				r.loss.Hess(h1, fn)
-				flat := 0.0
+				flat, slope := 0.0, 0.0
 				for i, v := range fn {
 					t := v - fy[i]
 					curve += (h0[i] + h1[i]) / 2 * t * t
 					flat += t * t
+					slope += r.grad[i] * t
 				}
-				curve = math.Min(1.1*curve, r.loss.Lipschitz*flat)
+				value := r.loss.Value(fn)
+				noise := 1e-14 * (math.Abs(value) + math.Abs(loss) + math.Abs(slope))
+				curve = math.Max(1.1*curve, 2*(value-loss-slope-noise))
+				curve = math.Min(curve, r.loss.Lipschitz*flat)
 			}
 			for j := 0; j < len(next); j += bs {
 				for i := 0; i < r.d; i++ {

@@ -121,3 +121,22 @@ func TestDescent(t *testing.T) {
 		}
 	}
 }
+
+// A step may take residuals from one end of Huber's loss to the other, where the
+// second derivative is zero at both: the loss still curves between.
+func TestScreenedHuber(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 3))
+	for _, c := range []int{1, 2} {
+		Y := mat.NewDense(15, c, nil)
+		for i := range 15 {
+			for o := range c {
+				Y.Set(i, o, float64(1-2*(i%2)))
+			}
+		}
+		p := Problem{X: randomMatrix(rng, 15, 5), Y: Y, Arch: GatedReLU{}, Loss: Huber(0.5), Beta: 0.1}
+		sol, err := Solve(context.Background(), p, &Settings{Solver: "screened-fista", MaxPatterns: 500, MaxIter: 20_000})
+		if err != nil || sol.Status != Optimal {
+			t.Errorf("%d outputs: %v %v", c, sol, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 
 func newCertify() *cobra.Command {
 	var asJSON bool
+	var beta float64
 	cmd := &cobra.Command{
 		Use:   "certify PROBLEM.json SOLUTION.json",
 		Short: "Check a written solution against its problem",
@@ -24,20 +26,26 @@ of its network, the lower bound of its dual point, and the gap between them. It 
 nothing that the solution file claims.
 
 The exit code is 0 when the recomputed objective and bound are at least as good as the
-claimed ones, up to rounding, and 1 otherwise.`,
+claimed ones, up to rounding, with the scope that is claimed, and 1 otherwise. A solution
+of another weight decay than the problem's is certified for it with --beta.`,
 		Example: `  gonvex solve problem.json --save-solution solution.json
   gonvex certify problem.json solution.json`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return certify(cmd.Context(), a[0], a[1], asJSON, cmd.OutOrStdout())
+			if cmd.Flags().Changed("beta") && (!(beta > 0) || math.IsInf(beta, 1)) {
+				return fmt.Errorf("--beta is %g: weight decay must be a positive number, such as 1e-3", beta)
+			}
+			return certify(cmd.Context(), a[0], a[1], beta, asJSON, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().Float64Var(&beta, "beta", 0, "weight decay, in place of the problem file's")
 	return cmd
 }
 
 // certifyResult is what certify prints.
 type certifyResult struct {
+	Beta          float64  `json:"beta"`
 	Objective     *float64 `json:"objective"`
 	LowerBound    *float64 `json:"lower_bound"`
 	Gap           *float64 `json:"gap"`
@@ -47,6 +55,7 @@ type certifyResult struct {
 	Claimed       struct {
 		Objective  *float64 `json:"objective"`
 		LowerBound *float64 `json:"lower_bound"`
+		Scope      string   `json:"scope"`
 	} `json:"claimed"`
 	Holds bool `json:"claims_hold"`
 }
@@ -54,23 +63,29 @@ type certifyResult struct {
 // slack is the relative rounding that a recomputed value may lose.
 const slack = 1e-9
 
-func certify(ctx context.Context, problemFile, solutionFile string, asJSON bool, stdout io.Writer) error {
+func certify(ctx context.Context, problemFile, solutionFile string, beta float64, asJSON bool, stdout io.Writer) error {
 	problem, err := convex.ReadProblem(problemFile)
 	if err != nil {
 		return err
 	}
-	problem.Beta = 0 // that of the solution
+	if beta > 0 {
+		problem.Beta = beta
+	}
 	s, objective, lower, err := convex.CertifyFile(ctx, problem, solutionFile, nil)
 	if err != nil {
 		return err
 	}
 	r := certifyResult{
+		Beta:      s.Program.Problem.Beta,
 		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
 		Scope: s.Scope.String(), Neurons: s.Network.Neurons(),
 	}
 	r.Claimed.Objective, r.Claimed.LowerBound = finite(objective), finite(lower)
 	size := slack * math.Max(math.Abs(objective), math.Abs(s.Primal))
-	r.Holds = s.Primal <= objective+size && s.Lower >= lower-size
+	if r.Claimed.Scope, err = claimedScope(solutionFile); err != nil {
+		return err
+	}
+	r.Holds = s.Primal <= objective+size && s.Lower >= lower-size && (s.Scope == convex.Global || r.Claimed.Scope != convex.Global.String())
 	if asJSON {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
@@ -87,6 +102,20 @@ func certify(ctx context.Context, problemFile, solutionFile string, asJSON bool,
 	return nil
 }
 
+// claimedScope is the scope that a solution file claims.
+func claimedScope(path string) (string, error) {
+	var f struct {
+		Claimed struct {
+			Scope string `json:"scope"`
+		} `json:"claimed"`
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	return f.Claimed.Scope, err
+}
+
 func (r certifyResult) writeText(w io.Writer) error {
 	number := func(v *float64) string {
 		if v == nil {
@@ -101,7 +130,8 @@ func (r certifyResult) writeText(w io.Writer) error {
 	if r.Gap != nil {
 		fmt.Fprintf(t, "gap\t%.2e\t\n", *r.Gap)
 	}
-	fmt.Fprintf(t, "scope\t%s\t\n", r.Scope)
+	fmt.Fprintf(t, "scope\t%s\t%s\n", r.Scope, r.Claimed.Scope)
+	fmt.Fprintf(t, "beta\t%g\t\n", r.Beta)
 	fmt.Fprintf(t, "neurons\t%d\t\n", r.Neurons)
 	verdict := "hold"
 	if !r.Holds {

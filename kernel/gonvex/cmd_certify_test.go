@@ -46,6 +46,28 @@ func TestCertify(t *testing.T) {
 	if code, stdout, _ := gonvex(t, "certify", file, out); code != 1 || !strings.Contains(stdout, "do not hold") {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
+	// Nor does a scope that is too wide.
+	out = filepath.Join(dir, "restricted.json")
+	if code, _, stderr := gonvex(t, "solve", file, "--save-solution", out); code != 0 {
+		t.Fatal(stderr)
+	}
+	if text, err = os.ReadFile(out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, []byte(strings.Replace(string(text), `"scope":"restricted"`, `"scope":"global"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := gonvex(t, "certify", file, out); code != 1 || !strings.Contains(stdout, "do not hold") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	// A solution of another weight decay is not one of the problem.
+	if code, _, stderr := gonvex(t, "solve", file, "--beta", "99", "--save-solution", out); code != 0 {
+		t.Fatal(stderr)
+	}
+	expectOneLine(t, "another beta", "beta 99", "certify", file, out)
+	if code, stdout, _ := gonvex(t, "certify", file, out, "--beta", "99"); code != 0 || !strings.Contains(stdout, "99") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
 	expectOneLine(t, "another problem", "gated", "certify", "../../convex/testdata/problems/06_relu_n8_d2.json", out)
 	expectOneLine(t, "no solution file", "nowhere", "certify", file, filepath.Join(dir, "nowhere.json"))
 }
