@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -342,52 +343,57 @@ func (em *emitter) caseType(e ast.Expr) string {
 	return em.typ(em.info.TypeOf(e))
 }
 
+// selectStmt writes a select as a call that waits, and a switch over what came
+// of it: see selects in runtime.go.
 func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
-	var pre, b strings.Builder
-	b.WriteString(labelLine(label) + "select {\n")
+	var pre, body strings.Builder
+	var kinds, operands string
+	k, ok := em.fresh("k"), em.fresh("ok")
+	channel := func(ch ast.Expr) types.Type {
+		c := em.fresh("c")
+		pre.WriteString(c + " := " + em.expr(ch) + "\n")
+		operands += ", " + c
+		return em.info.TypeOf(ch).Underlying().(*types.Chan).Elem()
+	}
+	received := func(e ast.Expr) types.Type { return channel(ast.Unparen(e).(*ast.UnaryExpr).X) }
 	em.enter(false)
-	for _, c := range x.Body.List {
+	for i, c := range x.Body.List {
 		cc := c.(*ast.CommClause)
-		as, _ := cc.Comm.(*ast.AssignStmt)
-		switch {
-		case cc.Comm == nil:
-			b.WriteString("default:\n")
-		case as != nil:
-			// yaegi mishandles an assignment here and shares a variable defined here
-			// between iterations: receive into new variables, then assign or define
-			var tmp, set []string
-			for _, l := range as.Lhs {
-				n := em.fresh("s")
-				tmp = append(tmp, n)
+		set := ""
+		switch comm := cc.Comm.(type) {
+		case nil:
+			kinds += "d"
+		case *ast.SendStmt:
+			kinds += "s"
+			elem := channel(comm.Chan)
+			v := em.fresh("v")
+			pre.WriteString("var " + v + " " + em.typ(elem) + " = " + em.result(comm.Value, elem) + "\n")
+			operands += ", &" + v
+		case *ast.ExprStmt:
+			kinds += "x"
+			received(comm.X)
+		case *ast.AssignStmt:
+			kinds += "r"
+			v := em.fresh("s")
+			pre.WriteString("var " + v + " " + em.typ(received(comm.Rhs[0])) + "\n")
+			operands += ", &" + v
+			for j, l := range comm.Lhs {
+				from := []string{v, ok}[j]
 				switch {
 				case isBlank(l):
-					set = append(set, "_ = "+n)
-				case as.Tok == token.DEFINE:
+				case comm.Tok == token.DEFINE:
 					name := l.(*ast.Ident).Name
-					set = append(set, name+" := "+n+"\n_ = "+name)
+					set += name + " := " + from + "\n_ = " + name + "\n"
 				default:
-					set = append(set, em.expr(l)+" = "+n)
+					set += em.expr(l) + " = " + from + "\n"
 				}
 			}
-			b.WriteString("case " + strings.Join(tmp, ", ") + " := " + em.expr(as.Rhs[0]) + ":\n" + strings.Join(set, "\n") + "\n")
-		default:
-			if send, ok := cc.Comm.(*ast.SendStmt); ok { // yaegi does not evaluate what is sent
-				ch, v := em.fresh("c"), em.fresh("v")
-				elem := em.info.TypeOf(send.Chan).Underlying().(*types.Chan).Elem()
-				pre.WriteString(ch + " := " + em.expr(send.Chan) + "\nvar " + v + " " + em.typ(elem) + " = " + em.result(send.Value, elem) + "\n")
-				b.WriteString("case " + ch + " <- " + v + ":\n")
-			} else {
-				b.WriteString("case " + em.simple(cc.Comm) + ":\n")
-			}
 		}
-		b.WriteString(em.stmts(cc.Body))
+		body.WriteString("case " + strconv.Itoa(i) + ":\n" + set + em.stmts(cc.Body))
 	}
 	em.leave(false)
-	b.WriteString("}\n")
-	if pre.Len() > 0 {
-		return em.at(x.Pos(), true) + "{\n" + pre.String() + b.String() + "}\n"
-	}
-	return em.at(x.Pos(), true) + b.String()
+	return em.at(x.Pos(), true) + "{\n" + pre.String() + k + ", " + ok + " := R_.Select(" + strconv.Quote(kinds) + operands + ")\n" +
+		labelLine(label) + "switch " + k + " {\n" + body.String() + "}\n}\n"
 }
 
 // simple writes a statement that may stand in a header.

@@ -71,7 +71,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "NoConversion": noConversion,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
-		"WaitGroup": r.waitGroup, "Lock": r.lock,
+		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
 		"Clear": func(x any) { reflect.ValueOf(x).Clear() },
 		"Input": r.ask, "Password": r.askPassword,
@@ -194,10 +194,6 @@ func (r *rt) read(prompt string, password bool) string {
 
 // ---- blocking calls that an interrupt must reach
 
-// halt waits until the interpreter has been told to stop, so that not one
-// more statement of an interrupted cell runs.
-func (c *cellRun) halt() { <-c.stopped }
-
 // sleep is time.Sleep for cells.
 func (r *rt) sleep(d time.Duration) {
 	c := r.running.Load()
@@ -209,8 +205,6 @@ func (r *rt) sleep(d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-c.ctx.Done():
-		c.halt()
 	case <-c.stopped:
 	}
 }
@@ -226,8 +220,6 @@ func (r *rt) waitGroup(wg *sync.WaitGroup) {
 	go func() { wg.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-c.ctx.Done():
-		c.halt()
 	case <-c.stopped:
 	}
 }
@@ -237,9 +229,6 @@ func (r *rt) lock(mu *sync.Mutex) {
 	for wait := time.Microsecond; !mu.TryLock(); wait = min(2*wait, time.Millisecond) {
 		if c := r.running.Load(); c != nil {
 			select {
-			case <-c.ctx.Done():
-				c.halt()
-				return
 			case <-c.stopped:
 				return
 			default:
@@ -247,6 +236,46 @@ func (r *rt) lock(mu *sync.Mutex) {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// selects is the select statement: yaegi's own shares its list of cases between
+// the goroutines that run it, and a value goes to another's channel. kinds has a
+// letter for each case: r receives into a variable, x drops what it receives, s
+// sends a variable, d is the default. operands are the channel and a pointer to
+// the variable of each. It returns the number of the case, and whether what was
+// received was sent; no case if the cell was stopped.
+func (r *rt) selects(kinds string, operands ...any) (int, bool) {
+	cases := make([]reflect.SelectCase, len(kinds), len(kinds)+1)
+	into := make([]reflect.Value, len(kinds))
+	for i, k := range kinds {
+		if k == 'd' {
+			cases[i].Dir = reflect.SelectDefault
+			continue
+		}
+		cases[i] = reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(operands[0])}
+		operands = operands[1:]
+		if k == 'x' {
+			continue
+		}
+		v := reflect.ValueOf(operands[0]).Elem()
+		operands = operands[1:]
+		if k == 's' {
+			cases[i].Dir, cases[i].Send = reflect.SelectSend, v
+		} else {
+			into[i] = v
+		}
+	}
+	if c := r.running.Load(); c != nil {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c.stopped)})
+	}
+	i, v, ok := reflect.Select(cases)
+	if i == len(kinds) {
+		return -1, false
+	}
+	if into[i].IsValid() {
+		into[i].Set(v)
+	}
+	return i, ok
 }
 
 // ---- defer, panic, recover

@@ -236,6 +236,19 @@ func TestStrayPanic(t *testing.T) {
 
 // A cell stuck in a compiled call gives the prompt back, and what was there
 // before works on.
+// TestOutlives: the context of a cell ends with it, and what its goroutines wait
+// for does not.
+func TestOutlives(t *testing.T) {
+	s := newSession(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := s.Execute(ctx, "woke, go_, chosen := make(chan bool, 1), make(chan int), make(chan int, 1)\ngo func() { time.Sleep(50*time.Millisecond); woke <- true }()\ngo func() { select { case v := <-go_: chosen <- v } }()\ntime.Sleep(10*time.Millisecond)"); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	mustRun(t, s, "go_ <- 3")
+	mustRun(t, s, "fmt.Println(<-woke, <-chosen)")
+}
+
 func TestStuck(t *testing.T) {
 	s := newSession(t)
 	mustRun(t, s, "n := 0\ninc := func() int { n++; return n }\ninc()\nvar c = sync.NewCond(&sync.Mutex{})")
