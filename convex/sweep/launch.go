@@ -147,14 +147,20 @@ func (p Plan) start() (missing []int, total int, err error) {
 // not launch again: the processes would have no end.
 const insideTask = "GONVEX_SWEEP_TASK"
 
-// look counts results and failures among the jobs, by the names of files.
+// look counts results and failures among the jobs, by the names of files: one
+// listing of the folder, since it may be far away and is looked at often.
 func (p Plan) look(jobs []int) (missing, failed []int) {
+	there := map[string]bool{}
+	entries, _ := os.ReadDir(p.Out)
+	for _, e := range entries {
+		there[e.Name()] = true
+	}
 	for _, i := range jobs {
-		if _, err := os.Stat(resultFile(p.Out, i)); err == nil {
+		if there[filepath.Base(resultFile(p.Out, i))] {
 			continue
 		}
 		missing = append(missing, i)
-		if _, err := os.Stat(errorFile(p.Out, i)); err == nil {
+		if there[filepath.Base(errorFile(p.Out, i))] {
 			failed = append(failed, i)
 		}
 	}
