@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 type Plan struct {
 	Spec, Out string
 	// Command starts gonvex on a worker, as a program and its first arguments;
-	// nil means this binary, at the path it has here.
+	// nil means Binary.
 	Command []string
 	// Progress is called as tasks end; nil means DefaultProgress.
 	Progress func(Progress)
@@ -147,14 +148,20 @@ func (p Plan) start() (missing []int, total int, err error) {
 // not launch again: the processes would have no end.
 const insideTask = "GONVEX_SWEEP_TASK"
 
-// look counts results and failures among the jobs, by the names of files.
+// look counts results and failures among the jobs, by the names of files: one
+// listing of the folder, since it may be far away and is looked at often.
 func (p Plan) look(jobs []int) (missing, failed []int) {
+	there := map[string]bool{}
+	entries, _ := os.ReadDir(p.Out)
+	for _, e := range entries {
+		there[e.Name()] = true
+	}
 	for _, i := range jobs {
-		if _, err := os.Stat(resultFile(p.Out, i)); err == nil {
+		if there[filepath.Base(resultFile(p.Out, i))] {
 			continue
 		}
 		missing = append(missing, i)
-		if _, err := os.Stat(errorFile(p.Out, i)); err == nil {
+		if there[filepath.Base(errorFile(p.Out, i))] {
 			failed = append(failed, i)
 		}
 	}
@@ -176,12 +183,24 @@ func (p Plan) command() ([]string, error) {
 	if len(p.Command) > 0 {
 		return p.Command, nil
 	}
-	binary, err := os.Executable()
+	if Binary != "" {
+		return []string{Binary}, nil
+	}
+	binary, err := exec.LookPath("gonvex")
+	if err == nil {
+		binary, err = filepath.Abs(binary)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("sweep: cannot tell where this program lies: %w", err)
+		return nil, errors.New("sweep: tasks are run by gonvex, which is not on PATH, and this program is another: install it (./install.sh, or go install ./kernel/gonvex), or name it in Plan.Command")
 	}
 	return []string{binary}, nil
 }
+
+// Binary is the path of gonvex, which runs the tasks of plans without a
+// Command. Gonvex itself fills it in, so that tasks are of the same version; in
+// other programs, such as an exported notebook, it is empty, which means the
+// gonvex on PATH.
+var Binary string
 
 // interrupted reports the end of a launch whose context ended, where r has got
 // to, and returns the error that says so. An interrupted cell shows no error of

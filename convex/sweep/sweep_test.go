@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "sweep" {
 		os.Exit(taskMain(os.Args[2:]))
 	}
+	Binary, _ = os.Executable()
 	os.Exit(m.Run())
 }
 
@@ -52,6 +53,28 @@ func taskMain(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// An exported notebook is not gonvex: its tasks are run by the gonvex on PATH.
+func TestOtherProgram(t *testing.T) {
+	defer func(b string) { Binary = b }(Binary)
+	self := Binary
+	Binary = ""
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	p := plan(t, small())
+	if err := (Local{}).Launch(t.Context(), p); err == nil || !strings.Contains(err.Error(), "not on PATH") {
+		t.Errorf("without gonvex: %v", err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "gonvex")); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Local{}).Launch(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+	if tab, err := Collect(p.Spec, p.Out); err != nil || !tab.Complete() {
+		t.Errorf("%v, %v", tab, err)
+	}
 }
 
 // A task that launches a sweep would start itself without end.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Table is what there is of a sweep: the results, and what is missing. In a
@@ -201,7 +202,9 @@ var columns = []struct {
 	{"neurons", func(r *Result) string { return fmt.Sprint(r.Neurons) }},
 	{"train", func(r *Result) string { return show(either(r.TrainAccuracy, r.TrainR2), "%.4f") }},
 	{"test", func(r *Result) string { return show(either(r.TestAccuracy, r.TestR2), "%.4f") }},
-	{"seconds", func(r *Result) string { return fmt.Sprintf("%.2g", r.Run.SolveSeconds) }},
+	{"time", func(r *Result) string {
+		return time.Duration(r.Run.SolveSeconds * float64(time.Second)).Round(time.Millisecond).String()
+	}},
 }
 
 func either(a, b *float64) *float64 {

@@ -77,6 +77,16 @@ func TestExportNotebooks(t *testing.T) {
 		numbers[path] = set.Add(t, []byte(stdout))
 	}
 	set.Build(t)
+	// A program's sweep looks for gonvex on PATH.
+	bin := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(bin, "gonvex")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "run.ipynb")

@@ -18,6 +18,8 @@ import (
 	"github.com/gonvex/gonvex/kernel/session"
 )
 
+func init() { sweep.Binary, _ = os.Executable() }
+
 func newSweep() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sweep",

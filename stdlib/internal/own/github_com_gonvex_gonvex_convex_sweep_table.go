@@ -13,6 +13,7 @@ import (
 func table_github_com_gonvex_gonvex_convex_sweep() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Beta":            reflect.ValueOf(sweep.Beta),
+		"Binary":          reflect.ValueOf(&sweep.Binary).Elem(),
 		"ByArchitecture":  reflect.ValueOf(sweep.ByArchitecture),
 		"ByName":          reflect.ValueOf(sweep.ByName),
 		"CellSources":     reflect.ValueOf(&sweep.CellSources).Elem(),
