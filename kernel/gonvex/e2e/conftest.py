@@ -5,13 +5,18 @@ They run in the environment that install.sh makes, where the kernel is registere
     GONVEX=PREFIX/bin/gonvex BUILD=build PREFIX/share/gonvex/venv/bin/python -m pytest kernel/gonvex/e2e
 """
 
+import functools
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
+
+from notebooks import SCALE, takes_scale
 
 ROOT = Path(__file__).resolve().parents[3]
 TESTDATA = ROOT / "kernel" / "gonvex" / "testdata"
@@ -33,6 +38,26 @@ def gonvex():
 def environment():
     """Python's own bin folder first, so that `jupyter` is this environment's."""
     return {**os.environ, "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]}
+
+
+@pytest.fixture(scope="session")
+def executed(gonvex, tmp_path_factory):
+    """What `gonvex exec` makes of a notebook, with no Python in sight: the notebook, and
+    the text of its page. Each is run once."""
+    @functools.cache
+    def run(path):
+        folder = tmp_path_factory.mktemp("executed")
+        out, page = folder / path.name, folder / "page.html"
+        scale = ["-p", f"scale={SCALE}"] if takes_scale(path) else []
+        done = subprocess.run(
+            [gonvex, "exec", path, "-o", out, "--html", page, *scale],
+            env={"PATH": "/nowhere", "HOME": str(folder)},
+            capture_output=True, text=True, timeout=30 * 60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return nbformat.read(out, as_version=4), page.read_text()
+
+    return run
 
 
 class Client:

@@ -17,7 +17,8 @@ import nbformat
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from conftest import BUILD, QUICKSTART, TESTDATA
+from conftest import BUILD, TESTDATA
+from notebooks import NOTEBOOKS, assert_same, cleared, golden
 
 SCREENSHOTS = BUILD / "screenshots"
 START = 90_000  # ms for JupyterLab to come up, cold caches on a loaded machine
@@ -71,14 +72,8 @@ class Lab:
 def lab(tmp_path_factory, environment):
     """A JupyterLab server on a folder with copies of the notebooks, their outputs cleared."""
     root = tmp_path_factory.mktemp("lab")
-    for path in (QUICKSTART, TESTDATA / "showcase.ipynb"):
-        if not path.exists():
-            continue
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, root / path.name)
+    for path in (*NOTEBOOKS, TESTDATA / "showcase.ipynb"):
+        nbformat.write(cleared(path), root / path.name)
     settings = tmp_path_factory.mktemp("settings")
     for name, content in SETTINGS.items():
         (settings / name).parent.mkdir(parents=True, exist_ok=True)
@@ -348,10 +343,23 @@ def test_progress(page, cells):
     assert page.locator(".jp-OutputArea-output").count() == 1
 
 
-@pytest.mark.parametrize("name", [QUICKSTART.name, "showcase.ipynb"])
-def test_run_all_cells(page, lab, name):
+def wait_for_file(page, path, before):
+    """The notebook that the server writes, in place: it is empty for a moment."""
+    deadline = time.monotonic() + START / 1000
+    while True:
+        try:
+            if path.stat().st_mtime_ns != before:
+                return nbformat.read(path, as_version=4)
+        except nbformat.reader.NotJSONError:
+            pass
+        assert time.monotonic() < deadline, "the notebook was not saved"
+        page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("source", [*NOTEBOOKS, TESTDATA / "showcase.ipynb"], ids=lambda p: p.name)
+def test_run_all_cells(page, lab, executed, source):
+    name = source.name
     path = lab.root / name
-    assert path.exists(), f"{name} is missing"
     code_cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     page.goto(lab.page(f"/tree/{name}"))
     wait_for_notebook(page, lab)
@@ -375,7 +383,7 @@ def test_run_all_cells(page, lab, name):
     # One picture of the whole notebook, from the top, for people to look at.
     scroller = page.locator(".jp-Notebook .jp-WindowedPanel-outer")
     tall = scroller.evaluate("e => e.scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(int(tall) + 150, 12000)})
+    page.set_viewport_size({"width": 1280, "height": min(int(tall) + 150, 16000)})
     scroller.evaluate("e => { e.scrollTop = 0 }")
     page.wait_for_timeout(1000)
     page.screenshot(path=SCREENSHOTS / name.replace(".ipynb", "_in_jupyterlab.png"))
@@ -384,11 +392,7 @@ def test_run_all_cells(page, lab, name):
     # And what is saved is a valid notebook with the same outputs.
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
-    deadline = time.monotonic() + START / 1000
-    while path.stat().st_mtime_ns == before:
-        assert time.monotonic() < deadline, "the notebook was not saved"
-        page.wait_for_timeout(100)
-    saved = nbformat.read(path, as_version=4)
+    saved = wait_for_file(page, path, before)
     nbformat.validate(saved)
     assert all(c.execution_count for c in saved.cells if c.cell_type == "code")
     errors = [
@@ -396,6 +400,8 @@ def test_run_all_cells(page, lab, name):
         if o.output_type == "error" and "raises-exception" not in c.metadata.get("tags", [])
     ]  # fmt: skip
     assert not errors, errors
+    if golden(saved):
+        assert_same(golden(saved), golden(executed(source)[0]))
 
 
 def test_executed_page(browser, gonvex, tmp_path):
