@@ -259,6 +259,24 @@ func TestPlotImage(t *testing.T) {
 	}
 }
 
+// TestWideFigure: a figure wider than a notebook's column is drawn in full and
+// shown as wide as the column.
+func TestWideFigure(t *testing.T) {
+	for _, c := range []struct {
+		width float64
+		shown string
+		pixel int
+	}{{12, `width="630pt" height="210pt" viewBox="0 0 864 288"`, 840}, {6, `width="432pt" height="288pt" viewBox="0 0 432 288"`, 576}} {
+		b := Render(Figure{Plots: [][]*plot.Plot{{plot.New()}}, Width: c.width, Height: 4})
+		if svg, _ := b.Data[MIMESVG].(string); !strings.Contains(svg, c.shown) {
+			t.Errorf("%g inches: no %s in %.200s", c.width, c.shown, svg)
+		}
+		if size := b.Metadata[MIMEPNG].(map[string]any); size["width"] != c.pixel {
+			t.Errorf("%g inches: the PNG is shown with %v", c.width, size)
+		}
+	}
+}
+
 // odd is what testing/quick fills with anything.
 type odd struct {
 	A map[string]any

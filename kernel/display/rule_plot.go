@@ -58,6 +58,7 @@ const (
 	margin    = 5 // points left free at the edges, which labels else touch
 	maxInches = 40
 	cssDPI    = 96      // CSS pixels in an inch
+	column    = 8.75    // inches: a wider figure is shown so wide, since JupyterLab cuts an SVG that is wider than the notebook
 	maxSVG    = 1 << 20 // a picture with more strokes than this is better as PNG alone
 )
 
@@ -116,15 +117,18 @@ func (f Figure) bundle() Bundle {
 		return b
 	}
 	b.set(MIMEPNG, out.Bytes())
-	b.setSize(MIMEPNG, int(w*cssDPI+0.5), int(h*cssDPI+0.5))
+	shown := min(1, column/w)
+	b.setSize(MIMEPNG, int(w*shown*cssDPI+0.5), int(h*shown*cssDPI+0.5))
 
 	var svg bytes.Buffer
 	vector := outlined{vgsvg.New(wl, hl)}
 	f.draw(draw.New(vector), rows, cols)
 	if _, err := vector.WriteTo(&svg); err == nil && svg.Len() <= maxSVG {
+		size := `width="%.5gpt" height="%.5gpt"`
+		text := strings.Replace(svg.String(), fmt.Sprintf(size, w*72, h*72), fmt.Sprintf(size, w*72*shown, h*72*shown), 1)
 		// Without this an SVG viewer keeps the proportions of a picture's
 		// pixels and misses the rectangle the plot gives it.
-		b.set(MIMESVG, strings.ReplaceAll(svg.String(), "<image ", `<image preserveAspectRatio="none" `))
+		b.set(MIMESVG, strings.ReplaceAll(text, "<image ", `<image preserveAspectRatio="none" `))
 	}
 	return b
 }

@@ -377,6 +377,11 @@ def test_run_all_cells(page, lab, executed, source):
         "() => [...document.querySelectorAll('.jp-OutputArea-output img')].filter(i => !(i.complete && i.naturalWidth > 0)).length"
     )
     assert broken == 0, f"{broken} pictures did not load"
+    cut = page.evaluate(
+        "() => [...document.querySelectorAll('.jp-OutputArea-output')]"
+        ".filter(o => [...o.querySelectorAll('img, svg')].some(i => i.clientWidth > o.clientWidth)).length"
+    )
+    assert cut == 0, f"{cut} pictures are wider than the notebook"
     may_fail = sum("raises-exception" in c.metadata.get("tags", []) for c in code_cells)
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() <= may_fail
 
