@@ -83,7 +83,13 @@ func (em *emitter) declaration(d *decl) {
 	case declVar:
 		gd := t.s.synthetic(d).(*ast.GenDecl)
 		o := em.info.Defs[gd.Specs[0].(*ast.ValueSpec).Names[0]]
-		fmt.Fprintf(&t.out, "var %s %s\n", d.emitted, em.typ(o.Type()))
+		ts := em.typ(o.Type())
+		if strings.Contains(ts, "struct{") { // yaegi takes the fields' names for variables that it waits for
+			n := em.fresh("R_type")
+			t.typeDefs.WriteString("type " + n + " = " + ts + "\n")
+			ts = n
+		}
+		fmt.Fprintf(&t.out, "var %s %s\n", d.emitted, ts)
 		for r := range em.spelledRefs(o.Type()) {
 			em.refs[r] = true
 		}

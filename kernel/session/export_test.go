@@ -56,7 +56,6 @@ var notExported = map[string]string{
 	"after reset/2": "the answer of %reset",
 	// Here the program is right and the interpreter prints something else.
 	"iface/44":               "the test's session does not see what a library writes to os.Stdout",
-	"value errors/9":         "%#v of an anonymous struct lacks spaces in a cell",
 	"methods for display/10": "a cell shows the names of a function's parameters",
 	"booleans in any, operands of defer and go, v ok into elements/6": "the panic of the interpreter does not say which index",
 	"types that contain each other/6":                                 "a cell shows an interface's value of a recursive type by its insides",

@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unsafe"
@@ -468,8 +469,22 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 
 // typeString is a type as Go prints it.
 func typeString(t types.Type) string {
-	return ownTypes(types.TypeString(t, (*types.Package).Name))
+	s := ownTypes(types.TypeString(t, (*types.Package).Name))
+	if !strings.Contains(s, "{") {
+		return s
+	}
+	return braces.ReplaceAllStringFunc(s, func(b string) string { // as package reflect has them
+		switch {
+		case strings.HasSuffix(b, "{}"):
+			return strings.TrimSuffix(b, "{}") + " {}"
+		case b == "}":
+			return " }"
+		}
+		return strings.TrimSuffix(b, "{") + " { "
+	})
 }
+
+var braces = regexp.MustCompile(`(struct|interface)\{\}?|\}`)
 
 // formatted hands a value of a session type to package fmt.
 type formatted struct {
