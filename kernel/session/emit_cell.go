@@ -126,6 +126,7 @@ func (em *emitter) bridges() {
 		}
 		if n := sessionNamed(m.Signature().Recv().Type()); n != nil {
 			em.publish(n, m, d.emitted)
+			t.s.rt.nameType(td.emitted, n) // the type with the method
 		}
 		star := ""
 		if pointerReceiver(m) {
