@@ -130,7 +130,7 @@ var advisors = []advisor{
 	{regexp.MustCompile(`^missing ',' (before newline )?in (composite literal|argument list|parameter list)`), always("a list that ends on a line of its own needs a comma after its last element too")},
 	{regexp.MustCompile(`^expected (operand|expression), found '='`), always("comparison is ==")},
 	{regexp.MustCompile(`^cannot use \w+ := .* as value|^cannot use assignment`), always("comparison is ==, and := stands only in statements")},
-	{regexp.MustCompile(`^expected 1 expression`), always("a cell shows its last expression only: put the others before it in display.Show or fmt.Println")},
+	{regexp.MustCompile(`^expected 1 expression`), always("a cell shows values only as its last line: put others in display.Show or fmt.Println")},
 	{regexp.MustCompile(`else`), func(_ *Session, _ *world, e *CellError, _ []string) string {
 		if e.Kind == KindSyntax && strings.HasPrefix(strings.TrimSpace(e.Source), "else") {
 			return "else stands on the line of the closing brace: } else {"
@@ -304,6 +304,10 @@ func adviseSelector(s *Session, w *world, e *CellError, m []string) string {
 		return ""
 	}
 	name := m[1][dot+1:]
+	if d := w.decls[m[1][:dot]]; d != nil && s.hasMember(d.key, name) {
+		path, _ := s.namedPackage(d.key, []string{name})
+		return fmt.Sprintf("%s is a %s of cell %d, which hides the package: import %q brings the package back", d.key, d.kind, s.number(d.cell), path)
+	}
 	if near := adviseNames(name, membersOf(p.info.TypeOf(p.expr))); near != "" && strings.HasPrefix(near, "did") {
 		return near
 	} else if g, ok := foreignMembers[name]; ok {

@@ -9,7 +9,7 @@ import (
 func TestAdvice(t *testing.T) {
 	s := newSession(t)
 	mustRun(t, s, "xs := []float64{1, 2}\nrows := [][]float64{{1, 2}}\nA := mat.NewDense(3, 4, nil)\nrate := 0.1\nn := 3\nword := \"a\"\nm := map[string]int{}\n"+
-		"type Point struct{ X, Y float64 }\npt := Point{}\np := &pt\nfunc two() (int, error) { return 1, nil }\nfunc pair() (int, int) { return 1, 2 }\nsol := &convex.Solution{}")
+		"type Point struct{ X, Y float64 }\npt := Point{}\np := &pt\nfunc two() (int, error) { return 1, nil }\nfunc pair() (int, int) { return 1, 2 }\nsol := &convex.Solution{}\nstat := stat.Mean(xs, nil)\nfunc floats() {}")
 	for _, c := range []struct{ code, advice string }{
 		{"mat.Det(rows)", "mat.NewDense(len(rows), len(rows[0]), slices.Concat(rows...))"},
 		{"mat.Det([][]float64{{1}})", "mat.NewDense("},
@@ -23,6 +23,9 @@ func TestAdvice(t *testing.T) {
 		{"A[0]", "A.At(i, j)"},
 		{"A[0][1] = 2", "A.Set(i, j, v)"},
 		{"len(A)", "A.Dims()"},
+		{"for i := range 2 {\ni, xs\n}", "last line"},
+		{"stat.Mean(xs, nil)", "import \"gonum.org/v1/gonum/stat\" brings the package back"},
+		{"floats.Add(xs, xs)", "floats is a func of cell 1, which hides the package: import \"gonum.org/v1/gonum/floats\""},
 		{"A.Rows()", "a.Dims()"},
 		{"A.shape", "a.Dims()"},
 		{"xs + 1", "package floats"},

@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,7 +121,7 @@ func (t *tx) file(body *ast.BlockStmt, bare func(*decl) bool, extra []*ast.FuncD
 		}
 	}
 	for n := range used { // packages that spelled types mention
-		if strings.HasPrefix(n, "P_") {
+		if strings.HasPrefix(n, "P_") || strings.HasSuffix(n, sep) {
 			if p, ok := t.s.aliases.Load(n); ok {
 				decls = append(decls, importDecl(n, p.(string)))
 			}
@@ -252,9 +253,11 @@ func (t *tx) declAt(p token.Pos) *decl {
 	return nil
 }
 
+var markedPackage = regexp.MustCompile(sep + "pkg" + sep + "[^" + sep + "]*" + sep) // see packageName
+
 // plainNames takes the session's own marks out of a message.
 func plainNames(m string) string {
-	m = strings.ReplaceAll(m, sep+"old", "")
+	m = markedPackage.ReplaceAllString(strings.ReplaceAll(m, sep+"old", ""), "")
 	return ownNames(strings.ReplaceAll(m, sep, ""))
 }
 

@@ -6,6 +6,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -56,6 +57,9 @@ func (em *emitter) next() int {
 
 func (em *emitter) fresh(prefix string) string { return fmt.Sprintf("%s_%d", prefix, em.next()) }
 
+// ownName matches what emitted code calls its own things.
+var ownName = regexp.MustCompile(`^(?:[A-Z]|ts|tk|[a-z]\d*|I\d+)_`)
+
 // newName is the emitted name of a new version of a declaration. Versions
 // make redefinition possible: yaegi refuses or corrupts a second one.
 func (t *tx) newName(base string) string {
@@ -63,7 +67,7 @@ func (t *tx) newName(base string) string {
 	s := t.s
 	s.versions[base]++
 	n := s.versions[base]
-	if n == 1 && types.Universe.Lookup(base) == nil && base != "main" && base != "init" && !strings.HasPrefix(base, "R_") {
+	if n == 1 && types.Universe.Lookup(base) == nil && base != "main" && base != "init" && !ownName.MatchString(base) {
 		return base
 	}
 	return fmt.Sprintf("%s%s%d", base, sep, n)

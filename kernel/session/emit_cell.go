@@ -10,7 +10,7 @@ import (
 )
 
 // emit writes what the cell changed and its statements, and loads it.
-func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last ast.Expr) error {
+func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error {
 	em := t.emitter(info)
 	dirty := t.w.sorted(func(d *decl) bool { return d.dirty })
 	for _, d := range dirty { // names first: declarations mention each other
@@ -126,6 +126,7 @@ func (em *emitter) bridges() {
 		}
 		if n := sessionNamed(m.Signature().Recv().Type()); n != nil {
 			em.publish(n, m, d.emitted)
+			t.s.rt.nameType(td.emitted, n) // the type with the method
 		}
 		star := ""
 		if pointerReceiver(m) {
@@ -141,7 +142,7 @@ func (em *emitter) bridges() {
 }
 
 // entryBody writes the cell's statements.
-func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
+func (em *emitter) entryBody(body *ast.BlockStmt, last []ast.Expr) string {
 	em.refs = map[string]bool{}
 	em.fn = &function{results: types.NewTuple()}
 	var b strings.Builder
@@ -168,8 +169,10 @@ func (em *emitter) entryBody(body *ast.BlockStmt, last ast.Expr) string {
 	}
 	for i, st := range body.List {
 		inits(i)
-		if last != nil && i == len(body.List)-1 {
-			b.WriteString(em.show(last))
+		if len(last) > 0 && i == len(body.List)-1 {
+			for _, e := range last {
+				b.WriteString(em.show(e))
+			}
 		} else if s, ok := em.dropped(st); ok {
 			b.WriteString(s)
 		} else {

@@ -127,8 +127,14 @@ func (em *emitter) assertion(e *ast.TypeAssertExpr) string {
 
 // assert writes x.(to), for its value alone or, as a pair, with ok.
 func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
-	if it, ok := to.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && from.Underlying().(*types.Interface).NumMethods() == 0 {
+	f, t := namedOf(from), namedOf(to)
+	compiled := f != nil && !inMain(f.Obj())
+	it, ok := to.Underlying().(*types.Interface)
+	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || compiled && (t == nil || inMain(t.Obj()))) {
 		ts := em.typ(to)
+		if compiled {
+			x = "R_.Unwrap(" + x + ")"
+		}
 		if n := namedOf(to); n != nil && !inMain(n.Obj()) {
 			return em.wrapped(to, it) + "(" + x + ").(" + ts + ")"
 		}
@@ -140,23 +146,25 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
 		return h + "(" + x + ")"
 	}
-	f, t := namedOf(from), namedOf(to)
-	if f != nil && f.Obj().Pkg() != nil && !inMain(f.Obj()) && t != nil && inMain(t.Obj()) {
+	if compiled && f.Obj().Pkg() != nil && t != nil && inMain(t.Obj()) {
 		x = "R_.Unwrap(" + x + ")"
 	}
 	return x + ".(" + em.typ(to) + ")"
 }
 
 // asInterfaceOf is a helper that asserts an empty interface to one of the
-// session: yaegi cannot store the result of its own assertion there, and finds
-// no methods of T on a *T.
+// session: yaegi cannot store the result of its own assertion there, finds no
+// methods of T on a *T, and none at all on what comes from a compiled interface.
 func (em *emitter) asInterfaceOf(to types.Type, it *types.Interface) string {
 	ts := em.typ(to)
 	var b strings.Builder
 	name := "H_as_" + mangle(ts)
-	for _, nt := range em.implementers(it) {
+	for _, nt := range em.implementers(it, true) {
 		t := em.typ(nt)
 		b.WriteString("if p, ok := x.(*" + t + "); ok { return p, true }\n")
+		if _, ok := nt.Underlying().(*types.Struct); ok && types.Implements(nt, it) {
+			b.WriteString("if v, ok := x.(" + t + "); ok { return v, true }\n")
+		}
 		name += "_" + mangle(t)
 	}
 	return em.helper(name, "func "+name+"(x interface{}) ("+ts+", bool) {\n"+b.String()+"r, ok := R_.Raw(&x).("+ts+")\nreturn r, ok\n}")
@@ -169,7 +177,7 @@ func (em *emitter) wrapped(to types.Type, it *types.Interface) string {
 	ts := em.typ(to)
 	var b strings.Builder
 	name := "H_wrap_" + mangle(ts)
-	for _, nt := range em.implementers(it) {
+	for _, nt := range em.implementers(it, false) {
 		t := em.typ(nt)
 		b.WriteString("if p, ok := x.(*" + t + "); ok {\nvar i " + ts + " = p\nreturn i\n}\n")
 		if k, ok := em.keeper(nt, to); ok {
@@ -183,9 +191,9 @@ func (em *emitter) wrapped(to types.Type, it *types.Interface) string {
 	return em.helper(name, "func "+name+"(x interface{}) interface{} {\n"+b.String()+"return x\n}")
 }
 
-// implementers lists the session's types whose values have the methods of an
-// interface, as far as the cell can reach them.
-func (em *emitter) implementers(it *types.Interface) []*types.Named {
+// implementers lists the session's types whose values, or pointers, have the
+// methods of an interface, as far as the cell can reach them.
+func (em *emitter) implementers(it *types.Interface, pointers bool) []*types.Named {
 	var pkg *types.Package
 	for _, o := range em.info.Defs {
 		if topLevel(o) {
@@ -202,7 +210,7 @@ func (em *emitter) implementers(it *types.Interface) []*types.Named {
 		if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
 			continue
 		}
-		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 && types.Implements(nt, it) {
+		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 && (types.Implements(nt, it) || pointers && types.Implements(types.NewPointer(nt), it)) {
 			out = append(out, nt)
 		}
 	}

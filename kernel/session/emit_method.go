@@ -125,17 +125,18 @@ func (em *emitter) tryPromoted(n *types.Named, sel *types.Selection, m *types.Fu
 	return fmt.Sprintf("func (r %s) %s(%s)%s { %sr%s.%s(%s) }\n", recv, m.Name(), ps, em.results(sg.Results()), returns(sg), path, m.Name(), as), true
 }
 
-// shownMethods are the methods by which a value tells how it is shown. The
-// session calls them itself, since reflection finds no methods on yaegi's
-// values.
-var shownMethods = map[string]bool{
-	"String": true, "Error": true, "GoString": true, "HTML": true, "Markdown": true, "Latex": true, "SVG": true, "PNG": true, "JPEG": true,
+// published are the methods by which a value tells how it is shown and which
+// errors it is, with the number of their parameters. The session calls them
+// itself, since reflection finds no methods on yaegi's values.
+var published = map[string]int{
+	"String": 0, "Error": 0, "GoString": 0, "HTML": 0, "Markdown": 0, "Latex": 0, "SVG": 0, "PNG": 0, "JPEG": 0,
+	"Unwrap": 0, "Is": 1, "As": 1,
 }
 
-// publish makes a method known to the session's own formatting.
+// publish makes a method known to the session itself.
 func (em *emitter) publish(n *types.Named, m *types.Func, impl string) {
 	sg := m.Signature()
-	if !shownMethods[m.Name()] || sg.Params().Len() != 0 || sg.Results().Len() == 0 {
+	if params, ok := published[m.Name()]; !ok || sg.Params().Len() != params || sg.Results().Len() == 0 {
 		return
 	}
 	em.t.setup = append(em.t.setup, fmt.Sprintf("R_.Method(%q, %q, %t, %s)", typeKey(n), m.Name(), pointerReceiver(m), impl))

@@ -457,11 +457,12 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 	return calls, values
 }
 
-// oneByOne writes an assignment of several values, some of interface type, as
-// one of each: yaegi boxes none of several, and mixes their types up. Names come
-// last, so that what selects an element is still as it was.
+// oneByOne writes an assignment of several values, some of interface type or
+// nil, as one of each: yaegi boxes none of several, mixes their types up, and
+// fails on nil among them. Names come last, so that what selects an element is
+// still as it was.
 func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
-	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
+	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Rhs, isNil) && !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
 		return !isBlank(l) && types.IsInterface(em.info.TypeOf(l))
 	}) {
 		return "", false
@@ -488,7 +489,13 @@ func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
 // hoistable tells an assignment whose calls have to be evaluated first.
 func hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
-	return ok && len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) && slices.ContainsFunc(x.Rhs, hasCall)
+	return ok && len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
+		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil))
+}
+
+func isNil(e ast.Expr) bool {
+	id, ok := ast.Unparen(e).(*ast.Ident)
+	return ok && id.Name == "nil"
 }
 
 func receives(e ast.Expr) bool {
@@ -575,6 +582,9 @@ func (em *emitter) rhs(x *ast.AssignStmt) []string {
 			continue
 		}
 		s := em.to(e, em.info.TypeOf(x.Lhs[i]))
+		if isNil(e) && len(x.Rhs) > 1 { // in the header of a loop, see oneByOne
+			s = parenType(em.typ(em.info.TypeOf(x.Lhs[i]))) + "(nil)"
+		}
 		if se, ok := ast.Unparen(x.Lhs[i]).(*ast.SelectorExpr); ok { // a callback put into a compiled struct
 			if f, ok := em.info.Uses[se.Sel].(*types.Var); ok && f.IsField() {
 				s = em.guard(e, s, f.Pkg())

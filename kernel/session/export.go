@@ -425,8 +425,8 @@ func (x *exporter) record(e *exported, t *tx, c *checked) {
 	eachDefined(t.stmts, define)
 	for _, st := range t.pc.body.List {
 		ast.Inspect(st, func(n ast.Node) bool {
-			if id, ok := n.(*ast.Ident); ok { // what checkStatements marks
-				id.Name = strings.TrimSuffix(id.Name, sep+"old")
+			if id, ok := n.(*ast.Ident); ok { // the marks make names longer than they are in the text
+				id.Name, _, _ = strings.Cut(id.Name, sep)
 			}
 			return true
 		})
@@ -650,7 +650,7 @@ func (x *exporter) holes(e *exported, n ast.Node, info *types.Info, w *world, ow
 			f, isFunc := o.(*types.Func)
 			switch {
 			case isPkg:
-				h.sym = x.pkg(pkg.Name(), pkg.Imported().Path())
+				h.sym = x.pkg(markedPackage.ReplaceAllString(pkg.Name(), ""), pkg.Imported().Path())
 			case own[o] != nil:
 				h.sym, h.own = own[o], true
 				if taken[n] {

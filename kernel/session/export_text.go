@@ -98,6 +98,15 @@ func (x *exporter) body(e *exported) []part {
 					text[st] = append(before, cut(off, end).render(changes...)...)
 				}
 			}
+			if s == e.parsed.list {
+				if e.parsed.quiet {
+					text[st] = append([]part{lit("%s = ", strings.TrimSuffix(strings.Repeat("_, ", len(s.Rhs)), ", "))}, cut(off, end).render()...)
+				} else {
+					d := x.need("github.com/gonvex/gonvex/kernel/display")
+					text[st] = append([]part{{sym: d}, lit(".Show("), {sym: d}, lit(".RenderAll(")}, cut(off, end).render()...)
+					text[st] = append(text[st], lit("))"))
+				}
+			}
 		case *ast.DeclStmt:
 			gd := s.Decl.(*ast.GenDecl)
 			vs, ok := gd.Specs[0].(*ast.ValueSpec)

@@ -400,16 +400,16 @@ func (r *rt) ownText(v reflect.Value, t types.Type, show bool) (string, bool) {
 	return "", false
 }
 
-// callMethod calls a method without parameters on a value of a session type,
-// promoted methods included. A panic of the method becomes its text.
-func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable bool) (out []reflect.Value, ok bool) {
+// callMethod calls a published method on a value of a session type, promoted
+// methods included. A panic of the method becomes its text.
+func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable bool, args ...reflect.Value) (out []reflect.Value, ok bool) {
 	n := sessionNamed(t)
 	if n == nil || !v.IsValid() {
 		return nil, false
 	}
 	o, index, _ := types.LookupFieldOrMethod(t, addressable, n.Obj().Pkg(), name)
 	m, isFunc := o.(*types.Func)
-	if !isFunc || m.Signature().Params().Len() != 0 || m.Signature().Results().Len() == 0 {
+	if !isFunc || m.Signature().Params().Len() != len(args) || m.Signature().Results().Len() == 0 {
 		return nil, false
 	}
 	defer func() {
@@ -438,7 +438,7 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 			v = c
 		}
 		if f := v.MethodByName(name); f.IsValid() {
-			return f.Call(nil), true
+			return f.Call(args), true
 		}
 		return nil, false
 	}
@@ -464,7 +464,7 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 		}
 		v = v.Convert(in)
 	}
-	return impl.fn.Call([]reflect.Value{v}), true
+	return impl.fn.Call(append([]reflect.Value{v}, args...)), true
 }
 
 // typeString is a type as Go prints it.

@@ -13,7 +13,7 @@ func init() {
 		var b strings.Builder
 		tw := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 		for _, d := range w.sorted(func(d *decl) bool { return !d.predeclared && !strings.Contains(d.key, modSep) }) {
-			fmt.Fprintf(tw, "%s\t%s\tcell %d\n", d.key, s.declaration(d), s.number(d.cell))
+			fmt.Fprintf(tw, "%s\t%s\tcell %d\n", plainNames(d.key), plainNames(s.declaration(d)), s.number(d.cell))
 		}
 		tw.Flush()
 		if b.Len() == 0 {

@@ -3,10 +3,12 @@ package session
 import (
 	"errors"
 	"fmt"
+	"go/types"
 	"io"
 	"log"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -65,8 +67,9 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 		set("Writer", l.Writer)
 		set("New", func(w io.Writer, prefix string, flag int) *log.Logger { return log.New(r.writer(w), prefix, flag) })
 	case "errors":
-		set("Is", errorsIs)
-		set("As", errorsAs)
+		set("Is", r.errorsIs)
+		set("As", r.errorsAs)
+		set("Unwrap", r.errorsUnwrap)
 	}
 }
 
@@ -128,8 +131,74 @@ func withTypes(format string, a []any) (string, []any) {
 	return b.String(), a
 }
 
-// errorsIs is errors.Is for values inside yaegi's wrappers.
-func errorsIs(err, target error) bool {
+// behind is the value of the session inside an interface value, and its type;
+// nil if it is none of the session's.
+func (r *rt) behind(e any) (reflect.Value, types.Type) {
+	switch f := e.(type) {
+	case *formatted:
+		return reflect.ValueOf(f.v), f.t
+	case *formattedError:
+		return reflect.ValueOf(f.v), f.t
+	}
+	v, name := plain(reflect.ValueOf(unwrap(e)))
+	if !v.IsValid() {
+		return v, nil
+	}
+	if t := r.dynamic(name); t != nil {
+		return v, t
+	}
+	return v, r.typeBehind(v.Type())
+}
+
+// errorMethod calls a method of an error that is one of the session's.
+func (r *rt) errorMethod(err error, method string, args ...any) (any, bool) {
+	v, t := r.behind(err)
+	if t == nil {
+		return nil, false
+	}
+	in := make([]reflect.Value, len(args))
+	for i := range args {
+		in[i] = reflect.ValueOf(args[i])
+	}
+	out, ok := r.callMethod(v, t, method, false, in...)
+	if !ok || !out[0].CanInterface() {
+		return nil, false
+	}
+	return out[0].Interface(), true
+}
+
+// causes are the errors that an error wraps.
+func (r *rt) causes(err error) []error {
+	u, ok := r.errorMethod(err, "Unwrap")
+	if !ok {
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			u = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			u = x.Unwrap()
+		}
+	}
+	switch x := u.(type) {
+	case error:
+		return []error{x}
+	case []error:
+		return slices.DeleteFunc(slices.Clone(x), func(e error) bool { return e == nil })
+	}
+	return nil
+}
+
+// errorsUnwrap is errors.Unwrap for cells.
+func (r *rt) errorsUnwrap(err error) error {
+	if u, ok := r.errorMethod(err, "Unwrap"); ok {
+		e, _ := u.(error)
+		return e
+	}
+	return errors.Unwrap(err)
+}
+
+// errorsIs is errors.Is for values inside yaegi's wrappers, and methods that
+// only the session finds.
+func (r *rt) errorsIs(err, target error) bool {
 	if target == nil || err == nil {
 		return err == target
 	}
@@ -137,63 +206,44 @@ func errorsIs(err, target error) bool {
 	comparable := reflect.TypeOf(t).Comparable()
 	var is func(err error) bool
 	is = func(err error) bool {
-		for {
-			if u := unwrap(err); comparable && reflect.TypeOf(u) == reflect.TypeOf(t) && u == t {
-				return true
-			}
-			if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(target) {
-				return true
-			}
-			switch x := err.(type) {
-			case interface{ Unwrap() error }:
-				if err = x.Unwrap(); err == nil {
-					return false
-				}
-			case interface{ Unwrap() []error }:
-				for _, e := range x.Unwrap() {
-					if is(e) {
-						return true
-					}
-				}
-				return false
-			default:
-				return false
-			}
+		if u := unwrap(err); comparable && reflect.TypeOf(u) == reflect.TypeOf(t) && u == t {
+			return true
 		}
+		if yes, ok := r.errorMethod(err, "Is", target); ok {
+			if yes == true {
+				return true
+			}
+		} else if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(target) {
+			return true
+		}
+		return slices.ContainsFunc(r.causes(err), is)
 	}
 	return is(err)
 }
 
-// errorsAs is errors.As for values inside yaegi's wrappers.
-func errorsAs(err error, target any) bool {
-	tv := reflect.ValueOf(target)
-	if target == nil || tv.Kind() != reflect.Pointer || tv.IsNil() {
+// errorsAs is errors.As likewise.
+func (r *rt) errorsAs(err error, target any) bool {
+	to := reflect.ValueOf(target)
+	if target == nil || to.Kind() != reflect.Pointer || to.IsNil() {
 		panic("errors: target must be a non-nil pointer")
 	}
-	tt := tv.Type().Elem()
-	if tt.Kind() == reflect.Interface || tt.Implements(reflect.TypeFor[error]()) {
-		if errors.As(err, target) {
-			return true
-		}
-	}
-	for err != nil {
-		if u := reflect.ValueOf(unwrap(err)); u.IsValid() && u.Type() == tt {
-			tv.Elem().Set(u)
-			return true
-		}
-		switch x := err.(type) {
-		case interface{ Unwrap() error }:
-			err = x.Unwrap()
-		case interface{ Unwrap() []error }:
-			for _, e := range x.Unwrap() {
-				if errorsAs(e, target) {
-					return true
-				}
+	to = to.Elem()
+	var as func(err error) bool
+	as = func(err error) bool {
+		for _, x := range []any{err, unwrap(err)} {
+			if v := reflect.ValueOf(x); v.Type() == to.Type() || to.Kind() == reflect.Interface && v.Type().Implements(to.Type()) {
+				to.Set(v)
+				return true
 			}
-			return false
-		default:
-			return false
 		}
+		if yes, ok := r.errorMethod(err, "As", target); ok {
+			if yes == true {
+				return true
+			}
+		} else if x, ok := err.(interface{ As(any) bool }); ok && x.As(target) {
+			return true
+		}
+		return slices.ContainsFunc(r.causes(err), as)
 	}
-	return false
+	return err != nil && as(err)
 }

@@ -289,6 +289,14 @@ func (s *Session) commit(t *tx) {
 	s.m.forget(gone...)
 }
 
+// hasMember tells whether a package of that name has the member.
+func (s *Session) hasMember(name, member string) bool {
+	return slices.ContainsFunc(stdlib.Candidates(name), func(path string) bool {
+		p, err := s.imp.Import(path)
+		return err == nil && p.Scope().Lookup(member) != nil
+	})
+}
+
 // namedPackage is the package that a cell means by a name it does not import:
 // of those of the name the first that has all that is selected from it.
 func (s *Session) namedPackage(name string, selected []string) (string, bool) {

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/scanner"
 	"go/token"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -158,7 +159,9 @@ type parsedCell struct {
 	imports []*ast.ImportSpec
 	funcs   []*ast.FuncDecl
 	body    *ast.BlockStmt // the statements
-	quiet   bool           // ends in ';': show nothing
+	// The values of a last line x, y, as the statement _, _ = x, y.
+	list  *ast.AssignStmt
+	quiet bool // ends in ';': show nothing
 }
 
 // keep returns src with all bytes outside the chosen chunks blanked, so that
@@ -220,6 +223,13 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 		return f
 	}
 	haveFuncs, haveStmts := false, false
+	values := chunk{kind: chunkStmt} // the last line, if it is a list of values
+	if n := len(chunks) - 1; n >= 0 && chunks[n].kind == chunkStmt {
+		if end, ok := isList(src[chunks[n].off:chunks[n].end]); ok {
+			values, chunks = chunks[n], chunks[:n]
+			values.end = values.off + end
+		}
+	}
 	for _, c := range chunks {
 		switch c.kind {
 		case chunkImport: // one by one: the parser wants imports before all else
@@ -243,9 +253,15 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 	}
 	stmts := ""
 	if haveStmts { // all but the declarations: a for header is cut in chunks too
-		stmts = drop(src, chunks, func(c chunk) bool { return c.kind != chunkStmt })
+		stmts = drop(src, append(chunks[:len(chunks):len(chunks)], values), func(c chunk) bool { return c.kind != chunkStmt || c == values })
 	}
 	f := parse("package main; func _() {", stmts, "\n}")
+	if values.end > 0 {
+		text := keep(src, []chunk{values}, func(chunk) bool { return true })
+		if f := parse("package main; var _ = list(", strings.TrimRight(text, " \n;"), ")"); len(errs) == 0 {
+			pc.list = assignBlanks(f.Decls[0].(*ast.GenDecl).Specs[0].(*ast.ValueSpec).Values[0].(*ast.CallExpr).Args)
+		}
+	}
 	if len(errs) > 0 {
 		sort.SliceStable(errs, func(i, j int) bool {
 			a, b := errs[i].Pos, errs[j].Pos
@@ -260,7 +276,83 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 		return nil, fmt.Errorf("a declaration where a statement is expected: are the braces balanced?")
 	}
 	pc.body = f.Decls[0].(*ast.FuncDecl).Body
+	if pc.list != nil {
+		pc.body.List = append(pc.body.List, pc.list)
+	}
+	markReserved(pc.body)
+	for _, fd := range pc.funcs {
+		markReserved(fd)
+	}
 	return pc, nil
+}
+
+// markReserved gives what is called main or init another name inside, for the
+// checker wants these to be functions. Fields, methods and labels keep theirs.
+func markReserved(n ast.Node) {
+	keep := map[*ast.Ident]bool{}
+	keepAll := func(fields *ast.FieldList) {
+		for _, f := range fields.List {
+			for _, id := range f.Names {
+				keep[id] = true
+			}
+		}
+	}
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.FuncDecl:
+			keep[x.Name] = true
+		case *ast.SelectorExpr:
+			keep[x.Sel] = true
+		case *ast.StructType:
+			keepAll(x.Fields)
+		case *ast.InterfaceType:
+			keepAll(x.Methods)
+		case *ast.KeyValueExpr:
+			if id, ok := x.Key.(*ast.Ident); ok {
+				keep[id] = true
+			}
+		case *ast.LabeledStmt:
+			keep[x.Label] = true
+		case *ast.BranchStmt:
+			keep[x.Label] = true
+		case *ast.Ident:
+			if !keep[x] && (x.Name == "main" || x.Name == "init") {
+				x.Name += sep
+			}
+		}
+		return true
+	})
+}
+
+// isList tells values with commas between them, which are no statement of Go,
+// and where the last of them ends.
+func isList(src string) (end int, list bool) {
+	toks, _, _ := lex(src)
+	depth := 0
+	for i, t := range toks {
+		switch {
+		case depth == 0 && (t.tok == token.ASSIGN || t.tok == token.DEFINE || t.tok == token.COLON || token.ADD_ASSIGN <= t.tok && t.tok <= token.AND_NOT_ASSIGN):
+			return 0, false
+		case i == 0 && t.tok.IsKeyword() && !slices.Contains([]token.Token{token.FUNC, token.STRUCT, token.MAP, token.CHAN, token.INTERFACE}, t.tok):
+			return 0, false
+		case depth == 0 && t.tok == token.COMMA:
+			list = true
+		}
+		depth += bracket(t.tok)
+		if t.tok != token.SEMICOLON {
+			end = t.end
+		}
+	}
+	return end, list
+}
+
+// assignBlanks is _, _ = x, y, at their place.
+func assignBlanks(values []ast.Expr) *ast.AssignStmt {
+	as := &ast.AssignStmt{TokPos: values[0].Pos(), Tok: token.ASSIGN, Rhs: values}
+	for range values {
+		as.Lhs = append(as.Lhs, &ast.Ident{Name: "_", NamePos: values[0].Pos()})
+	}
+	return as
 }
 
 // endOfCell words a parse error that fell on the frame around the cell.

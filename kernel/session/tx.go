@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -253,7 +254,7 @@ func (t *tx) autoImport() {
 		ast.Inspect(n, func(n ast.Node) bool {
 			if se, ok := n.(*ast.SelectorExpr); ok {
 				id, ok := se.X.(*ast.Ident)
-				if ok && !bound[id.Name] && t.w.decls[id.Name] == nil && !t.newNames[id.Name] && t.w.imports[id.Name] == "" {
+				if ok && t.w.decls[id.Name] == nil && !t.newNames[id.Name] && t.w.imports[id.Name] == "" {
 					selected[id.Name] = append(selected[id.Name], se.Sel.Name)
 				}
 			}
@@ -261,9 +262,73 @@ func (t *tx) autoImport() {
 		})
 	}
 	for name, sel := range selected {
+		if bound[name] { // plot := plot.New() means the package first, and then the variable
+			sel = slices.DeleteFunc(sel, func(member string) bool { return !t.s.hasMember(name, member) })
+			if len(sel) == 0 {
+				continue
+			}
+		}
 		if path, ok := t.s.namedPackage(name, sel); ok {
 			t.w.imports[name] = path
 		}
+	}
+	t.seeHidden()
+}
+
+// seeHidden names the package where a cell defines a variable of its name: in
+// plot := plot.New() when the cell runs again, and in the cell's functions.
+func (t *tx) seeHidden() {
+	for _, st := range t.stmts {
+		eachDefined([]ast.Stmt{st}, func(id *ast.Ident) {
+			path := t.w.imports[id.Name]
+			if d := t.w.decls[id.Name]; d != nil {
+				path = d.hides
+			}
+			if path == "" {
+				return
+			}
+			p, err := t.s.imp.Import(path)
+			if err != nil {
+				return
+			}
+			nodes := []ast.Node{st}
+			for _, d := range t.newDecls {
+				nodes = append(nodes, d.node())
+			}
+			for _, n := range nodes {
+				ast.Inspect(n, func(n ast.Node) bool {
+					if se, ok := n.(*ast.SelectorExpr); ok {
+						if x, ok := se.X.(*ast.Ident); ok && x.Name == id.Name && p.Scope().Lookup(se.Sel.Name) != nil {
+							x.Name = t.s.packageName(id.Name, path)
+						}
+					}
+					return true
+				})
+			}
+		})
+	}
+}
+
+// packageName is a name of a package that no cell can give to anything else.
+func (s *Session) packageName(name, path string) string {
+	name, _, _ = strings.Cut(name, sep)
+	name += sep + "pkg" + sep + strings.TrimPrefix(alias(path), "P_") + sep
+	s.aliases.Store(name, path)
+	return name
+}
+
+// namePackages gives the packages that syntax of the cell mentions, as far as
+// want holds for their names, the names that stay theirs.
+func (t *tx) namePackages(nodes []ast.Node, info *types.Info, want func(name string) bool) {
+	for _, n := range nodes {
+		ast.Inspect(n, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				if p, ok := info.Uses[id].(*types.PkgName); ok && !strings.Contains(id.Name, sep) && !strings.HasPrefix(id.Name, "P_") && want(id.Name) {
+					id.Name = t.s.packageName(id.Name, p.Imported().Path())
+				}
+			}
+			return true
+		})
 	}
 }
 
@@ -358,7 +423,7 @@ func (t *tx) markDirty(changed map[string]bool) {
 type checked struct {
 	info *types.Info
 	body *ast.BlockStmt
-	last ast.Expr // the expression to show, nil if none
+	last []ast.Expr // the expressions to show
 }
 
 // checkStatements checks the cell in two passes. The first sees the
@@ -374,6 +439,11 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	t.defineConsts(info, changed)
 	old, defined := t.defineVars(info, changed)
 	t.first, t.replaced = info, old
+	var stmts, decls []ast.Node
+	for _, st := range t.stmts {
+		stmts = append(stmts, st)
+	}
+	t.namePackages(stmts, info, func(name string) bool { return t.w.decls[name] != nil })
 	for id, o := range info.Uses { // what a redefinition reads is the variable of before
 		if v, ok := o.(*types.Var); ok && v.Parent() == pkg.Scope() && old[v.Name()] != nil && t.inStatements(id) {
 			id.Name += sep + "old"
@@ -386,6 +456,7 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	}
 	for _, d := range t.newDecls {
 		t.w.decls[d.key] = d
+		decls = append(decls, d.node())
 	}
 	t.markDirty(changed)
 	again := len(t.newDecls) > 0 || len(changed) > 0 || defined
@@ -398,10 +469,14 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	for i, st := range t.stmts {
 		if x, ok := st.(*ast.ExprStmt); ok {
 			if i == len(t.stmts)-1 && !t.pc.quiet {
-				c.last = x.X
+				c.last = []ast.Expr{x.X}
 			}
 			if !isCallOrReceive(x.X) || t.values[x] {
 				st = discard(x.X)
+			}
+		} else if t.pc.list != nil && st == ast.Stmt(t.pc.list) {
+			if !t.pc.quiet {
+				c.last = t.pc.list.Rhs
 			}
 		} else {
 			st = hoist(st)
@@ -415,6 +490,7 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	if _, c.info, ce = t.check(func() *ast.File { return t.file(c.body, func(d *decl) bool { return !d.dirty }, nil) }); ce != nil {
 		return nil, ce
 	}
+	t.namePackages(decls, c.info, func(string) bool { return true }) // a later variable may take the name
 	for n := range old {
 		t.oldVars = append(t.oldVars, n+sep+"old")
 	}
@@ -456,7 +532,7 @@ func (t *tx) checkAsBody() (*types.Package, *types.Info, error) {
 
 // discard is _ = e, at e's place.
 func discard(e ast.Expr) ast.Stmt {
-	return &ast.AssignStmt{Lhs: []ast.Expr{&ast.Ident{Name: "_", NamePos: e.Pos()}}, TokPos: e.Pos(), Tok: token.ASSIGN, Rhs: []ast.Expr{e}}
+	return assignBlanks([]ast.Expr{e})
 }
 
 // moveAfter moves the var declaration at the last error behind the one that
@@ -510,6 +586,7 @@ func (t *tx) defineConsts(info *types.Info, changed map[string]bool) {
 				if !ok || id.Name == "_" {
 					continue
 				}
+				t.hidesType(id)
 				d := &decl{kind: declConst, key: id.Name, val: constSource(c.Val()), cell: t.n, refs: map[string]bool{}, doc: docOf(gd, vs.Doc, vs.Comment)}
 				if b, ok := c.Type().(*types.Basic); !ok || b.Info()&types.IsUntyped == 0 {
 					d.typ = t.spell(c.Type(), d.refs)
@@ -526,6 +603,14 @@ func (t *tx) defineConsts(info *types.Info, changed map[string]bool) {
 	t.consts = nil
 }
 
+// hidesType refuses names of predeclared types for what is no type: the names
+// of all other cells' types would mean it.
+func (t *tx) hidesType(id *ast.Ident) {
+	if _, ok := types.Universe.Lookup(id.Name).(*types.TypeName); ok {
+		panic(t.s.errAt(KindType, id.Pos(), fmt.Sprintf("%s is the name of a type, and all cells need it: choose another name, or use this one inside a function", id.Name)))
+	}
+}
+
 // defineVars takes the variables the cell defines into the world. A variable
 // defined again with the same type stays the same variable, which functions
 // of earlier cells go on using. It returns the variables it replaces.
@@ -536,12 +621,16 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 		if !ok || id.Name == "_" {
 			return
 		}
+		t.hidesType(id)
 		defined = true
 		refs := map[string]bool{}
 		_, line, _ := t.s.position(id.Pos())
-		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, line: line, dirty: true}
+		d := &decl{kind: declVar, key: id.Name, typ: t.spell(v.Type(), refs), refs: refs, cell: t.n, line: line, dirty: true, hides: t.w.imports[id.Name]}
 		delete(t.w.imports, id.Name)
 		if o := t.w.decls[id.Name]; o != nil {
+			if d.hides == "" {
+				d.hides = o.hides
+			}
 			stale := false
 			for r := range refs {
 				rd := t.w.decls[r]
@@ -549,7 +638,7 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 			}
 			if o.kind == declVar && o.typ == d.typ && !stale && !o.dirty && !o.predeclared {
 				same := *o
-				same.cell, same.line = t.n, line
+				same.cell, same.line, same.hides = t.n, line, d.hides
 				t.w.decls[id.Name] = &same
 				return
 			}

@@ -43,6 +43,7 @@ type decl struct {
 	generic bool
 	cell    int
 	line    int    // var: the line of the cell that defines it
+	hides   string // var: the package that its name stood for before
 	doc     string // type, const: its comment
 
 	// A method is a plain function; dynamic dispatch reaches it through the
