@@ -374,8 +374,8 @@ run_tests() {
   say "Testing in $BUILD (log: $LOG)"
   packages "the browser test" chromium || true
   packages "the Fashion-MNIST tests" dataset-fashion-mnist || true
-  # Slurm's packages set up services, which only a machine of one's own for tests should have.
-  [ "$(id -u)" != 0 ] || packages "the Slurm and MPI tests" slurmctld slurmd slurm-client munge openmpi-bin libopenmpi-dev || true
+  # The packages of Slurm and sshd set up services, which only a machine of one's own for tests should have.
+  [ "$(id -u)" != 0 ] || packages "the Slurm, MPI and ssh tests" slurmctld slurmd slurm-client munge openmpi-bin libopenmpi-dev openssh-server || true
   [ -d "$BUILD/prefix" ] && rm -rf "$BUILD/prefix"
   find_go
   choose_backend

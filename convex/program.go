@@ -21,7 +21,7 @@ func (prog *Program) Validate() error {
 	case prog.Penalty.Value == nil:
 		return bad("penalty %q needs Value", prog.Penalty.Name)
 	case prog.Op.Rows <= 0 || prog.Op.Cols < 0:
-		return bad("the operator is %d×%d", prog.Op.Rows, prog.Op.Cols)
+		return bad("the operator is %d×%d: want at least one sample", prog.Op.Rows, prog.Op.Cols)
 	case prog.Samples*prog.Outputs != prog.Op.Rows:
 		return bad("%d samples with %d outputs, but the operator has %d rows: want their product", prog.Samples, prog.Outputs, prog.Op.Rows)
 	case prog.Loss.Labels != nil && len(prog.Loss.Labels) != prog.Op.Rows:

@@ -143,6 +143,60 @@ func rowsUses(prog *Program) error {
 	return ADMM{}.Uses(prog)
 }
 
+// rowsData finds numbers in a rank's samples that no solve survives. A problem's
+// have been looked at; these may be put together by hand.
+func rowsData(prog *Program) error {
+	_, d := prog.Op.Masked.X.Dims()
+	for i := range prog.Op.Masked.X.RawMatrix().Rows {
+		for j, v := range prog.Op.Masked.X.RawRowView(i) {
+			if v-v != 0 {
+				return fmt.Errorf("convex: program %q: X[%d,%d] of this rank's %d×%d is %g: want finite numbers", prog.Name, i, j, prog.Op.Masked.X.RawMatrix().Rows, d, v)
+			}
+		}
+	}
+	for i, v := range prog.Loss.Labels {
+		if v-v != 0 {
+			return fmt.Errorf("convex: program %q: label %d of this rank is %g: want finite numbers", prog.Name, i, v)
+		}
+	}
+	if v := prog.penaltyAt(onesOf(prog.Op.Cols)); !(v > 0) || math.IsInf(v, 1) {
+		return fmt.Errorf("convex: program %q: the penalty %q of ones is %g: want a positive number, so a weight decay beta > 0", prog.Name, prog.Penalty.Name, v)
+	}
+	return nil
+}
+
+func onesOf(n int) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = 1
+	}
+	return x
+}
+
+// rowsAlike finds what must be the same on all ranks and is not on this one.
+// Numbers of variables that differ would end in sums of vectors of different
+// lengths, and tolerances in ranks that wait for one that has ended.
+func rowsAlike(ranks comm.Comm, prog *Program, s *Settings) error {
+	mine := []float64{float64(prog.Op.Cols), prog.penaltyAt(onesOf(prog.Op.Cols)), s.Tol}
+	first := make([]float64, len(mine))
+	if ranks.Rank() == 0 {
+		copy(first, mine)
+	}
+	if err := ranks.Sum(first); err != nil {
+		return err
+	}
+	for i, want := range []string{
+		"variables: every rank needs patterns of the same gates in the same order",
+		"for the penalty of ones: every rank needs the same beta, and the same penalty",
+		"for Settings.Tol: every rank needs the same",
+	} {
+		if d := math.Abs(mine[i] - first[i]); d > 1e-12*math.Abs(first[i]) { // but for the last digits of other processors
+			return fmt.Errorf("convex: program %q has %g here and %g on rank 0 %s", prog.Name, mine[i], first[i], want)
+		}
+	}
+	return nil
+}
+
 // rowsLimit is the iteration limit: an iteration of a rank is cheaper than one
 // of the whole, and there are more of them.
 const rowsLimit = 10 * admmLimit
@@ -159,23 +213,25 @@ func solveByRows(ctx context.Context, ranks comm.Comm, prog *Program, s *Setting
 		}
 	}
 	if err == nil {
+		err = rowsData(prog)
+	}
+	if err == nil {
 		sys, err = newADMMSystem(prog)
 	}
 	if err := comm.Agree(ranks, err); err != nil {
 		return nil, err
 	}
-	// Sizes that differ would end in sums of vectors of different lengths.
-	size := []float64{float64(prog.Op.Cols), float64(prog.Op.Cols) * float64(prog.Op.Cols), float64(prog.Samples)}
-	if err := ranks.Sum(size); err != nil {
+	if err := comm.Agree(ranks, rowsAlike(ranks, prog, s)); err != nil {
 		return nil, err
 	}
-	if mean := size[0] / float64(ranks.Size()); mean != float64(prog.Op.Cols) || size[1] != size[0]*mean {
-		return nil, fmt.Errorf("convex: rank %d has %d variables, the mean over the %d ranks is %g: every rank needs patterns of the same gates in the same order", ranks.Rank(), prog.Op.Cols, ranks.Size(), mean)
+	size := []float64{float64(prog.Samples)}
+	if err := ranks.Sum(size); err != nil {
+		return nil, err
 	}
 
 	s.record = &record{start: start}
 	mon := NewMonitor(ctx, "admm by rows", s)
-	r := &rowsRun{admm: newADMM(prog, sys, ADMM{}, ranks), samples: size[2]}
+	r := &rowsRun{admm: newADMM(prog, sys, ADMM{}, ranks), samples: size[0]}
 	if x := s.StartPoint(prog); x != nil {
 		r.startAt(x)
 	}

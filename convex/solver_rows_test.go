@@ -104,59 +104,143 @@ func TestByRows(t *testing.T) {
 	}
 }
 
-// Every rank has only its own samples, and the gates in common.
-func TestOwnRows(t *testing.T) {
-	X, y := data.Spiral(40, 0.1, 1)
-	n, d := X.Dims()
-	gates := mat.NewDense(d, 12, nil)
+// gatesOn are the patterns of gates on samples, duplicates included.
+func gatesOn(t *testing.T, X, gates *mat.Dense) *convex.Patterns {
+	t.Helper()
+	var S mat.Dense
+	S.Mul(X, gates)
+	_, count := gates.Dims()
+	rows := make([][]bool, count)
+	for g := range rows {
+		for _, v := range mat.Col(nil, g, &S) {
+			rows[g] = append(rows[g], v > 0)
+		}
+	}
+	p, err := convex.NewPatternsBool(rows)
+	if err != nil {
+		t.Error(err)
+	}
+	return p
+}
+
+// twelveGates are gates in the plane.
+func twelveGates() *mat.Dense {
+	gates := mat.NewDense(2, 12, nil)
 	for j := range 12 {
 		gates.Set(0, j, math.Cos(float64(j)))
 		gates.Set(1, j, math.Sin(float64(j)))
 	}
-	on := func(X *mat.Dense) (*convex.Patterns, error) {
-		var S mat.Dense
-		S.Mul(X, gates)
-		rows := make([][]bool, 12)
-		for g := range rows {
-			for _, v := range mat.Col(nil, g, &S) {
-				rows[g] = append(rows[g], v > 0)
+	return gates
+}
+
+// ownRows is the program of a rank that has the samples from lo to hi.
+func ownRows(t *testing.T, X *mat.Dense, y []float64, gates *mat.Dense, l convex.Loss, relu bool, lo, hi int) *convex.Program {
+	t.Helper()
+	_, d := X.Dims()
+	m := &convex.MaskedData{X: mat.DenseCopyOf(X.Slice(lo, hi, 0, d)), Signed: relu}
+	m.Patterns = gatesOn(t, m.X, gates)
+	loss, err := l.New(y[lo:hi])
+	if err != nil {
+		t.Error(err)
+	}
+	prog := &convex.Program{Samples: hi - lo, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: convex.GroupL1(0.5)}
+	if relu {
+		prog.Cones = m.Cones()
+	}
+	return prog
+}
+
+// Every rank has only its own samples, as many or as few as it may be, and the
+// gates in common.
+func TestOwnRows(t *testing.T) {
+	X, labels := data.Spiral(40, 0.1, 1)
+	n, _ := X.Dims()
+	y, gates := labels.RawVector().Data, twelveGates()
+	far, zeros := mat.DenseCopyOf(X), mat.DenseCopyOf(X)
+	for i := range n / 4 {
+		for j := range 2 {
+			far.Set(i, j, 100*X.At(i, j))
+			zeros.Set(i, j, 0)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		X    *mat.Dense
+		loss convex.Loss
+		relu bool
+	}{
+		{"gated squared", X, convex.Squared, false},
+		{"relu squared", X, convex.Squared, true},
+		{"gated logistic", X, convex.Logistic, false},
+		{"relu logistic", X, convex.Logistic, true},
+		{"gated huber", X, convex.Huber(0.5), false},
+		{"gated l1", X, convex.L1, false},
+		{"one rank's samples far away", far, convex.Squared, false},
+		{"one rank's samples zero", zeros, convex.Squared, true},
+	} {
+		ref, err := convex.SolveProgram(t.Context(), ownRows(t, c.X, y, gates, c.loss, c.relu, 0, n), &convex.Settings{Tol: 3e-9, NoPrune: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cuts := range [][]int{{0, n / 4, n / 2, 3 * n / 4, n}, {0, 1, 2, n}, {0, n - 1, n}} {
+			var wg sync.WaitGroup
+			for _, end := range comm.Goroutines(len(cuts) - 1) {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					r := end.Rank()
+					sol, err := convex.SolveProgramByRows(t.Context(), end, ownRows(t, c.X, y, gates, c.loss, c.relu, cuts[r], cuts[r+1]), &convex.Settings{Tol: 3e-9})
+					if err != nil || math.Abs(sol.Primal-ref.Primal) > 1e-8*ref.Primal || math.Abs(sol.Lower-ref.Lower) > 1e-8*ref.Primal {
+						t.Errorf("%s, rows cut at %v, rank %d: %v, %v; alone %v", c.name, cuts, r, sol, err, ref)
+					}
+				}()
+			}
+			wg.Wait()
+		}
+	}
+}
+
+// What is wrong on one rank is the same error on all, and no rank waits.
+func TestOwnRowsErrors(t *testing.T) {
+	X, labels := data.Spiral(40, 0.1, 1)
+	n, _ := X.Dims()
+	y, gates := labels.RawVector().Data, twelveGates()
+	for says, spoil := range map[string]func(p *convex.Program, s *convex.Settings){
+		"X[3,1] of this rank's 13×2 is NaN":  func(p *convex.Program, _ *convex.Settings) { p.Op.Masked.X.Set(3, 1, math.NaN()) },
+		"X[3,1] of this rank's 13×2 is +Inf": func(p *convex.Program, _ *convex.Settings) { p.Op.Masked.X.Set(3, 1, math.Inf(1)) },
+		"label 2 of this rank is NaN": func(p *convex.Program, _ *convex.Settings) {
+			p.Loss.Labels = append([]float64{0, 0, math.NaN()}, make([]float64, 10)...)
+		},
+		"want a positive number":             func(p *convex.Program, _ *convex.Settings) { p.Penalty = convex.GroupL1(0) },
+		"every rank needs the same beta":     func(p *convex.Program, _ *convex.Settings) { p.Penalty = convex.GroupL1(0.6) },
+		"for Settings.Tol: every rank needs": func(_ *convex.Program, s *convex.Settings) { s.Tol = 1e-3 },
+		"needs patterns of the same gates": func(p *convex.Program, _ *convex.Settings) {
+			*p = *ownRows(t, X, y, mat.DenseCopyOf(gates.Slice(0, 2, 0, 11)), convex.Squared, false, 13, 26)
+		},
+		"the operator is 0×0: want":             func(p *convex.Program, _ *convex.Settings) { p.Op.Rows, p.Op.Cols, p.Samples = 0, 0, 0 },
+		"program \"\" cannot be solved by rows": func(p *convex.Program, _ *convex.Settings) { p.Loss.Conj = nil },
+	} {
+		var wg sync.WaitGroup
+		errs := make([]error, 3)
+		for _, end := range comm.Goroutines(3) {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				r := end.Rank()
+				p, s := ownRows(t, X, y, gates, convex.Squared, false, r*n/3, (r+1)*n/3), &convex.Settings{}
+				if r == 1 {
+					spoil(p, s)
+				}
+				_, errs[r] = convex.SolveProgramByRows(t.Context(), end, p, s)
+			}()
+		}
+		wg.Wait()
+		for r, err := range errs {
+			if err == nil || !strings.HasPrefix(err.Error(), "rank 1 of 3: ") || !strings.Contains(err.Error(), says) {
+				t.Errorf("rank %d: %v, want %q of rank 1", r, err, says)
 			}
 		}
-		return convex.NewPatternsBool(rows)
 	}
-	whole, err := on(X)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := convex.Solve(t.Context(), convex.Problem{X: X, Y: y, Patterns: whole, Beta: 0.5}, &convex.Settings{Tol: 3e-9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for _, c := range comm.Goroutines(3) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			lo, hi := c.Rank()*n/3, (c.Rank()+1)*n/3
-			m := &convex.MaskedData{X: mat.DenseCopyOf(X.Slice(lo, hi, 0, d)), Signed: true}
-			var err error
-			if m.Patterns, err = on(m.X); err != nil {
-				t.Error(err)
-			}
-			loss, err := convex.Squared.New(y.RawVector().Data[lo:hi])
-			if err != nil {
-				t.Error(err)
-			}
-			prog := &convex.Program{
-				Samples: hi - lo, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Cones: m.Cones(), Penalty: convex.GroupL1(0.5),
-			}
-			sol, err := convex.SolveProgramByRows(t.Context(), c, prog, &convex.Settings{Tol: 3e-9})
-			if err != nil || math.Abs(sol.Primal-ref.Primal) > 1e-8*ref.Primal || math.Abs(sol.Lower-ref.Lower) > 1e-8*ref.Primal {
-				t.Errorf("rank %d: %v, %v; alone %v", c.Rank(), sol, err, ref.Primal)
-			}
-		}()
-	}
-	wg.Wait()
 }
 
 func TestByRowsErrors(t *testing.T) {

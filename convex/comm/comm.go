@@ -5,6 +5,7 @@ package comm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -20,21 +21,58 @@ type Comm interface {
 	Close() error
 }
 
-// Agree returns an error on every rank when there is one on any: err where there
-// is, elsewhere that another rank failed. It is collective.
+// Agree returns the same error on every rank when there is one on any: that of
+// the first rank that has one, as a *Failure where there are several ranks. It is
+// collective.
 func Agree(c Comm, err error) error {
-	failed := []float64{0}
-	if err != nil {
-		failed[0] = 1
+	if c.Size() == 1 {
+		return err
 	}
-	if e := c.Sum(failed); e != nil {
+	var text string
+	lengths := make([]float64, c.Size())
+	if err != nil {
+		text = err.Error()
+		lengths[c.Rank()] = float64(1 + len(text))
+	}
+	if e := c.Sum(lengths); e != nil {
 		return errors.Join(err, e)
 	}
-	if err == nil && failed[0] > 0 {
-		return fmt.Errorf("comm: %g of %d ranks failed, this one (%d) did not: see what they say", failed[0], c.Size(), c.Rank())
+	first := slices.IndexFunc(lengths, func(n float64) bool { return n > 0 })
+	if first < 0 {
+		return nil
 	}
-	return err
+	letters := make([]float64, int(lengths[first])-1)
+	if c.Rank() == first {
+		for i := range len(text) {
+			letters[i] = float64(text[i])
+		}
+	} else {
+		err = nil
+	}
+	if e := c.Sum(letters); e != nil {
+		return errors.Join(err, e)
+	}
+	if err == nil {
+		said := make([]byte, len(letters))
+		for i, b := range letters {
+			said[i] = byte(b)
+		}
+		err = errors.New(string(said))
+	}
+	return &Failure{Rank: first, Size: c.Size(), Err: err}
 }
+
+// Failure is an error that all ranks know of, so that one of them is enough to
+// say it.
+type Failure struct {
+	Rank, Size int // the rank that failed first, and how many there are
+	Err        error
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("rank %d of %d: %v", f.Rank, f.Size, f.Err) }
+
+// Unwrap is the error itself, on the rank that failed; elsewhere it has its text.
+func (f *Failure) Unwrap() error { return f.Err }
 
 // Self is a group of one.
 func Self() Comm { return self{} }

@@ -40,14 +40,20 @@ func TestAgree(t *testing.T) {
 				mine = errors.New("no such file")
 			}
 			err := Agree(c, mine)
-			if err == nil || (c.Rank() == 1) != (err == mine) {
+			if err == nil || err.Error() != "rank 1 of 3: no such file" || (c.Rank() == 1) != errors.Is(err, mine) {
+				t.Errorf("rank %d: %v", c.Rank(), err)
+			}
+			// All fail, each in its way: the first is heard. One has nothing to say.
+			said := []string{"", "b", "cc"}[c.Rank()]
+			if err := Agree(c, errors.New(said)); err == nil || err.Error() != "rank 0 of 3: " {
 				t.Errorf("rank %d: %v", c.Rank(), err)
 			}
 		}()
 	}
 	wg.Wait()
-	if err := Agree(Self(), nil); err != nil {
-		t.Error(err)
+	alone := errors.New("no such file")
+	if Agree(Self(), nil) != nil || Agree(Self(), alone) != alone {
+		t.Error("a rank alone does not agree with itself")
 	}
 }
 

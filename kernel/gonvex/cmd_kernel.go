@@ -15,7 +15,7 @@ import (
 )
 
 func newKernel() *cobra.Command {
-	var connection string
+	var connection, host, there string
 	var memory byteSize
 	cmd := &cobra.Command{
 		Use:   "kernel -f CONNECTION_FILE",
@@ -23,22 +23,37 @@ func newKernel() *cobra.Command {
 		Long: `Kernel serves one notebook over the sockets that the connection file names, until it is
 told to shut down or the Jupyter that started it ends. Jupyter runs this command by itself
 once the kernel is registered; see gonvex install. To give it flags, add them to "argv" in
-the registered kernel.json.`,
+the registered kernel.json.
+
+With --ssh the kernel runs on another machine, where gonvex is installed too, and the
+notebook stays here. ssh must come in without a password; it forwards the ports and carries
+the connection file, so neither a common folder nor an open port is needed.`,
 		Example: `  gonvex kernel -f kernel-1234.json
   gonvex kernel -f kernel-1234.json --memory 4GB
+  gonvex kernel -f kernel-1234.json --ssh big.example.org
   jupyter console --kernel gonvex       a terminal client that starts it`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Jupyter shows a kernel's stderr in its own log.
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			if host != "" {
+				command := []string{there, "kernel"}
+				if memory > 0 {
+					command = append(command, "--memory", memory.String())
+				}
+				return server.RunOverSSH(cmd.Context(), connection, strings.Fields(host), command, log)
+			}
 			return server.Run(cmd.Context(), connection, &server.Options{
 				Banner:  banner(),
 				Version: version(),
 				Worker:  &worker.Options{MemoryLimit: uint64(memory)},
-				// Jupyter shows a kernel's stderr in its own log.
-				Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)),
+				Log:     log,
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&connection, "file", "f", "", "the connection `FILE` that Jupyter wrote")
+	cmd.Flags().StringVarP(&connection, "file", "f", "", "the connection `FILE` that Jupyter wrote; - is standard input, whose end is then the kernel's")
+	cmd.Flags().StringVar(&host, "ssh", "", "run on `HOST`, or on what ssh understands, such as \"-p 2222 me@host\"")
+	cmd.Flags().StringVar(&there, "remote-gonvex", "gonvex", "`PATH` of gonvex on the machine of --ssh")
 	cmd.Flags().Var(&memory, "memory", "memory that cells may use, such as 4GB; a cell that asks for more is stopped (default: four fifths of the machine's)")
 	if err := cmd.MarkFlagRequired("file"); err != nil {
 		panic(err) // the flag is defined on the line above

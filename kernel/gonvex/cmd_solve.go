@@ -61,8 +61,20 @@ the samples, by consensus ADMM; the first prints. It needs a build with the tag 
 			if err != nil {
 				return fmt.Errorf("--mpi: %w", err)
 			}
-			defer ranks.Close()
-			return o.run(cmd.Context(), ranks, a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err = o.run(cmd.Context(), ranks, a[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			var all *comm.Failure
+			var code exitCode
+			switch {
+			case errors.As(err, &all):
+				// The first says it for all, before mpirun ends what is left of a job that failed.
+				if ranks.Rank() == 0 {
+					fmt.Fprintln(cmd.ErrOrStderr(), "gonvex:", err)
+				}
+				err = exitCode(1)
+			case err != nil && !errors.As(err, &code):
+				return err // the others may be waiting for this one: MPI ends them when it ends without Close
+			}
+			return errors.Join(err, ranks.Close())
 		},
 	}
 	f := cmd.Flags()

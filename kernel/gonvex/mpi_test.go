@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // mpiBinary builds gonvex with MPI, where OpenMPI is.
@@ -75,8 +78,47 @@ func TestMPI(t *testing.T) {
 		}
 	}
 	out, err := exec.Command("mpirun", append(mpirun(2)[1:], binary, "solve", "--mpi", "nowhere.json")...).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "nowhere.json: no such file") {
+	if err == nil || strings.Count(string(out), "nowhere.json: no such file") != 1 {
 		t.Errorf("a file that is not there: %v\n%s", err, out)
+	}
+	t.Run("interrupted", func(t *testing.T) { testMPIEnds(t, binary, true) })
+	t.Run("a rank dies", func(t *testing.T) { testMPIEnds(t, binary, false) })
+}
+
+// An interrupt ends all ranks with the best so far. A rank that is killed ends the others.
+func testMPIEnds(t *testing.T, binary string, interrupt bool) {
+	// Without the option mpirun kills after a second, which may be too soon for a busy machine.
+	line := append(mpirun(3), "--mca", "odls_base_sigkill_timeout", "30", binary, "solve", "--mpi", "../../convex/testdata/problems/06_relu_n8_d2.json", "--tol", "1e-300", "--time-limit", "60s", "--json")
+	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second) // they iterate
+	if interrupt {
+		cmd.Process.Signal(os.Interrupt)
+	} else {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+		last := strings.Fields(string(children))
+		if err != nil || len(last) != 3 {
+			cmd.Process.Kill()
+			t.Fatalf("mpirun's ranks are %s, %v", children, err)
+		}
+		pid, _ := strconv.Atoi(last[2])
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	err := cmd.Wait()
+	if !late.Stop() {
+		t.Fatalf("20 seconds later they still run\n%s", stderr.String())
+	}
+	var r solveResult
+	if interrupt && (json.Unmarshal([]byte(stdout.String()), &r) != nil || r.Status != "stopped" || r.Objective == nil) {
+		t.Errorf("interrupted: %v\n%s%s", err, stdout.String(), stderr.String())
+	}
+	if !interrupt && (err == nil || stdout.Len() > 0) {
+		t.Errorf("%v\n%s", err, stdout.String())
 	}
 }
 

@@ -24,14 +24,21 @@ type Connection struct {
 	KernelName      string `json:"kernel_name,omitempty"`
 }
 
+// fromInput is the name of a connection file that comes over standard input,
+// which then stays open for as long as the kernel is wanted.
+const fromInput = "-"
+
 // ReadConnection reads a connection file. A warning is not empty when others
 // than who wrote it may be able to use the kernel.
 func ReadConnection(path string) (c Connection, warning string, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return c, "", fmt.Errorf("server: cannot read the connection file: %w", err)
+	in := os.Stdin
+	if path != fromInput {
+		if in, err = os.Open(path); err != nil {
+			return c, "", fmt.Errorf("server: cannot read the connection file: %w", err)
+		}
+		defer in.Close()
 	}
-	if err := json.Unmarshal(b, &c); err != nil {
+	if err := json.NewDecoder(in).Decode(&c); err != nil {
 		return c, "", fmt.Errorf("server: %s is not a connection file: %w", path, err)
 	}
 	if c.Transport == "" {

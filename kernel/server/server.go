@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -134,12 +135,20 @@ func Run(ctx context.Context, connectionFile string, o *Options) error {
 		s.Close()
 		return err
 	}
-	go watchParent(ctx, func() {
+	orphaned := func() {
 		s.log.Warn("the process that started this kernel has ended; so does the kernel")
 		cancel()
 		// Nothing that a socket or a cell does may keep an orphan alive.
 		time.AfterFunc(3*time.Second, func() { os.Exit(1) })
-	})
+	}
+	if connectionFile == fromInput {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			orphaned()
+		}()
+	} else {
+		go watchParent(ctx, orphaned)
+	}
 	go func() {
 		for {
 			select {
