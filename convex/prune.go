@@ -149,8 +149,7 @@ func pruneDependent(F *mat.Dense, active []int, w, cost, size []float64) bool {
 		return false
 	}
 	for len(N) > 0 {
-		t := N[len(N)-1]
-		N = N[:len(N)-1]
+		t := append([]float64(nil), N[len(N)-1]...)
 		// Cost per unit of t; flip so that moving along -t does not raise it.
 		rise := 0.0
 		for i, j := range active {
@@ -174,19 +173,14 @@ func pruneDependent(F *mat.Dense, active []int, w, cost, size []float64) bool {
 		if at < 0 {
 			// All of t is ≤ 0, so the other direction lowers nothing to zero
 			// only when t is zero: nothing to gain from it.
+			N = N[:len(N)-1]
 			continue
 		}
 		for i, j := range active {
 			w[j] = math.Max(0, w[j]-step*t[i])
 		}
 		w[active[at]] = 0
-		// The rest of the null space must leave the removed neuron at zero.
-		for _, u := range N {
-			axpy(-u[at]/t[at], t, u)
-			u[at] = 0
-		}
-		// Keep the remaining vectors from degenerating into one another.
-		orthonormalise(N)
+		N = vanishingAt(N, at)
 	}
 	return true
 }
@@ -229,16 +223,26 @@ func nullSpace(F *mat.Dense, active []int) ([][]float64, error) {
 	return N, nil
 }
 
-// orthonormalise applies modified Gram-Schmidt, in place.
-func orthonormalise(N [][]float64) {
+// vanishingAt turns orthonormal vectors, in place, into a basis of those in
+// their span whose entry at is zero: a reflection gathers the entries in the
+// last vector, which is left out.
+func vanishingAt(N [][]float64, at int) [][]float64 {
+	last := len(N) - 1
+	h := make([]float64, len(N))
 	for i, u := range N {
-		for pass := 0; pass < 2; pass++ {
-			for _, v := range N[:i] {
-				axpy(-dot(u, v), v, u)
-			}
+		h[i] = u[at]
+	}
+	h[last] += math.Copysign(norm2(h), h[last])
+	if size := norm2(h); size > 0 {
+		scale(1/size, h)
+		mean := make([]float64, len(N[0]))
+		for i, u := range N {
+			axpy(h[i], u, mean)
 		}
-		if s := norm2(u); s > 0 {
-			scale(1/s, u)
+		for i, u := range N {
+			axpy(-2*h[i], mean, u)
+			u[at] = 0
 		}
 	}
+	return N[:last]
 }

@@ -397,7 +397,7 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
 	}
-	if len(g.bits) == 0 { // the optimum is zero: keep some patterns to certify it on
+	if len(g.bits) == 0 && len(g.net) == 0 { // the optimum is zero: keep some patterns to certify it on
 		return data.samplePatterns(50, seed)
 	}
 	return g.patterns(), nil
@@ -482,10 +482,9 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		worst, added := g.price(round)
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
-		if k := len(history); k > 3 && history[k-4]-g.value < math.Max(1e-4, tol)*math.Abs(g.value) && roundTol <= 10*tol {
-			break // a long tail of cells next door: not worth the while
-		} else if k > 1 && len(g.net) > n/2 && history[k-2]-g.value < 1e-3*math.Abs(g.value) {
-			break // as many neurons as an optimum can need
+		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-4, tol)*math.Abs(g.value) && roundTol <= 1e-3 {
+			g.keepNetwork() // a long tail of cells next door: not worth the while
+			break
 		}
 		if added == 0 || est < 0.5*tol {
 			if quiet++; quiet >= 2 && roundTol <= tol {
@@ -732,6 +731,13 @@ func (g *generator) convex(tol float64, stop func() bool) error {
 	copy(g.theta, r.best.theta)
 	g.forget(r)
 	return nil
+}
+
+// keepNetwork drops all patterns but those of the network, when the search ends
+// before it has run out of violators: the cells next door would split neurons
+// without end, for little.
+func (g *generator) keepNetwork() {
+	g.bits, g.gate, g.idle, g.seen = nil, nil, nil, map[string]int{}
 }
 
 // forget drops patterns that were of no use for several rounds.

@@ -408,7 +408,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	r.join(violators, max(first, len(r.work)))
 
 	s.noise = 1e-14 * r.fscale
-	s.sigma = r.firstSigma(theta, gs)
+	s.sigma = r.firstSigma(theta, gs) / excess(worst)
 	quadratic := r.isQuadratic()
 	switch {
 	case quadratic:
@@ -516,9 +516,9 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 					lastGain = outer
 				}
 				if grown && len(gs) > 0 {
-					// The newcomers start far from their dual bound: with
-					// this sigma they move by about the size of the others.
-					s.sigma = math.Min(s.sigma, 3*cost/float64(len(gs))/(meanBeta(gs)*meanBeta(gs)*worst))
+					// With this sigma the newcomers, by what they exceed their
+					// dual bound, move by about the size of the others.
+					s.sigma = math.Min(s.sigma, 3*cost/float64(len(gs))/(meanBeta(gs)*meanBeta(gs)*excess(worst)))
 				}
 			}
 			if r.gap < 0.5*gapBest {
@@ -568,6 +568,10 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	r.report(len(r.best.groups), tol)
 	return status, nil
 }
+
+// excess is by how much a dual norm of worst exceeds its bound of 1, within
+// what a first step may rely on.
+func excess(worst float64) float64 { return math.Min(1, math.Max(worst-1, 1e-3)) }
 
 // snapshot copies the values of the working set.
 func (r *workingSetRun) snapshot() []float64 {
@@ -649,8 +653,8 @@ func (r *workingSetRun) bound(theta []float64, worst float64, all bool) float64 
 	return relativeGap(r.best.primal, r.lower)
 }
 
-// firstSigma is the step for which the proximal term moves groups by about
-// their final size: the size of a warm start, or of the best fit by one group.
+// firstSigma is the step for which the proximal term moves groups that exceed
+// their dual bound twice by about their final size: the size of a warm start, or of the best fit by one group.
 func (r *workingSetRun) firstSigma(theta []float64, warm []*ssnGroup) float64 {
 	if len(warm) > 0 {
 		mean := 0.0
