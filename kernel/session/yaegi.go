@@ -2,8 +2,6 @@ package session
 
 import (
 	"bytes"
-	"encoding"
-	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
@@ -144,11 +142,6 @@ func (s *Session) use(path string) error {
 	syms := p.Symbols()
 	s.rt.overrides(path, syms)
 	s.mapMethods(path, syms)
-	if path == "encoding/json" { // it looks for encoding.TextMarshaler, and its API does not say so
-		if err := s.use("encoding"); err != nil {
-			return err
-		}
-	}
 	// The "/./" keeps yaegi from compiling its own sources of generic packages.
 	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
 	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {
@@ -178,9 +171,6 @@ func (s *Session) mapMethods(path string, syms map[string]reflect.Value) {
 	case "log":
 		names = []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}
 		ts = []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
-	case "encoding/json":
-		names = []string{"Marshal", "MarshalIndent"}
-		ts = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()}
 	default:
 		return
 	}
