@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"fmt"
+	"go/token"
 	"os"
 	"reflect"
 	"regexp"
@@ -27,7 +28,9 @@ type machine struct {
 	id    *uint64
 	done  *chan struct{}
 	trace *traceWriter
-	line  *int64 // the last position recorded by emitted code
+	// lasting: what was loaded last has function literals in it.
+	lasting bool
+	line    *int64 // the last position recorded by emitted code
 
 	recursive   map[string]reflect.Type // see recursive.go
 	marks       int
@@ -103,6 +106,20 @@ func (m *machine) forget(names ...string) {
 	for _, name := range names {
 		syms.SetMapIndex(reflect.ValueOf(name), reflect.Value{})
 	}
+}
+
+// filesFrom lists the files that a file set has got since its base was that.
+func filesFrom(fset *token.FileSet, base int) []*token.File {
+	var fs []*token.File
+	for base < fset.Base() {
+		f := fset.File(token.Pos(base))
+		if f == nil {
+			break
+		}
+		fs = append(fs, f)
+		base = f.Base() + f.Size() + 1
+	}
+	return fs
 }
 
 // start prepares the interpreter: package R_ and the variables shared with it.
@@ -190,6 +207,7 @@ func (s *Session) load(src string) (err error) {
 			err = &CellError{Kind: KindInterpreter, Msg: fmt.Sprint("the interpreter failed: ", r)}
 		}
 	}()
+	s.m.lasting = strings.Count(src, "func(") > 0 // what declares functions lives as long as these
 	p, err := s.m.Compile(src)
 	if err == nil {
 		_, err = s.m.Execute(p)
