@@ -190,10 +190,11 @@ func addressOf(x string) string {
 
 func (em *emitter) args(e *ast.CallExpr) string {
 	var pkg *types.Package
+	var callee types.Object // of that package
 	formats, writes := false, false
 	if se, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr); ok {
 		if o := em.info.Uses[se.Sel]; o != nil && o.Pkg() != nil && !inMain(o) {
-			pkg = o.Pkg()
+			pkg, callee = o.Pkg(), o
 			formats = formatting(o)
 			writes = formats && strings.HasPrefix(o.Name(), "Fprint")
 		}
@@ -228,6 +229,8 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			s = em.toWriter(a, s)
 		case formats && !e.Ellipsis.IsValid():
 			s = em.formatted(a, s)
+		case pkg != nil && pkg.Path() == "encoding/json":
+			s = em.coded(callee, i, a, s)
 		}
 		ss = append(ss, em.guard(a, s, pkg))
 	}
@@ -275,6 +278,20 @@ func (em *emitter) formatted(a ast.Expr, s string) string {
 		return s
 	}
 	return fmt.Sprintf("R_.Fmt(%d, %s)", em.t.s.rt.typeID(tv.Type), s)
+}
+
+// coded hands an argument to package json with its static type: see json.go.
+func (em *emitter) coded(callee types.Object, i int, a ast.Expr, s string) string {
+	f, t := jsonArgument(callee, i), em.info.TypeOf(a)
+	switch {
+	case f == "" || t == nil || em.info.Types[a].IsNil():
+		return s
+	case types.IsInterface(t) && f == "JSON":
+		return em.helper("H_json", "func H_json(x interface{}) interface{} { return R_.JSONAny(&x) }") + "(" + s + ")"
+	case !special(t):
+		return s
+	}
+	return fmt.Sprintf("R_.%s(%d, %s)", f, em.t.s.rt.typeID(t), s)
 }
 
 // toWriter converts a session value to io.Writer before package fmt sees it.

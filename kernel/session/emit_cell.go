@@ -14,6 +14,7 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 	em := t.emitter(info)
 	dirty := t.w.sorted(func(d *decl) bool { return d.dirty })
 	for _, d := range dirty { // names first: declarations mention each other
+		d.emittedIn = t.n
 		switch {
 		case d.kind == declMethod:
 			d.emitted = t.newName(d.recv + "__" + d.fn.Name.Name)

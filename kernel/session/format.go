@@ -261,7 +261,8 @@ func holdsAny(v reflect.Value) bool {
 		if v.Type().PkgPath() != "" || v.Kind() != reflect.Array && v.IsNil() {
 			return false
 		}
-		for t := v.Type().Elem(); ; t = t.Elem() {
+		t := v.Type().Elem()
+		for range 8 { // a type may contain itself
 			switch t.Kind() {
 			case reflect.Interface:
 				return true
@@ -271,6 +272,7 @@ func holdsAny(v reflect.Value) bool {
 				if t.PkgPath() != "" {
 					return false
 				}
+				t = t.Elem()
 			default:
 				return false
 			}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/types"
@@ -66,6 +67,12 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 		set("SetOutput", func(w io.Writer) { l.SetOutput(r.writer(w)) })
 		set("Writer", l.Writer)
 		set("New", func(w io.Writer, prefix string, flag int) *log.Logger { return log.New(r.writer(w), prefix, flag) })
+	case "encoding/json":
+		set("Marshal", func(v any) ([]byte, error) { b, err := json.Marshal(v); return b, jsonError(err) })
+		set("MarshalIndent", func(v any, prefix, indent string) ([]byte, error) {
+			b, err := json.MarshalIndent(v, prefix, indent)
+			return b, jsonError(err)
+		})
 	case "errors":
 		set("Is", r.errorsIs)
 		set("As", r.errorsAs)

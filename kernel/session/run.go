@@ -45,7 +45,11 @@ func (s *Session) Call(ctx context.Context, f func()) error {
 
 // run calls the entry function of a compiled cell.
 func (s *Session) run(ctx context.Context, entry string) *CellError {
+	base := s.m.FileSet().Base()
 	fn, err := s.m.Eval(entry)
+	for _, f := range filesFrom(s.m.FileSet(), base) {
+		s.m.FileSet().RemoveFile(f)
+	}
 	if err != nil {
 		return interpreterError(err)
 	}

@@ -66,7 +66,8 @@ func (r *rt) exports() map[string]reflect.Value {
 	m := map[string]reflect.Value{"Frame": reflect.ValueOf((*Frame)(nil))}
 	for name, fn := range map[string]any{
 		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
-		"Unread":  r.unread,
+		"Unread": r.unread,
+		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "NoConversion": noConversion,

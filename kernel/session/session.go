@@ -13,6 +13,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,7 @@ type Session struct {
 	helpers   map[string]bool
 	uniq      int
 	abandoned []<-chan outcome // cells that did not end when stopped
+	placed    map[int]placed   // by cell
 
 	synth   sync.Map // source -> ast.Decl, see synthetic
 	aliases sync.Map // P_name -> import path
@@ -136,6 +138,7 @@ func (s *Session) reset() error {
 		s.imp = withModules{stdlib.Importer(s.fset), &s.mods}
 	}
 	s.mods.unload()
+	s.placed = map[int]placed{}
 	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
 	s.rt = newRT(s.opt)
 	s.rt.number = s.number
@@ -230,6 +233,7 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 	if ce := s.importModules(ctx, code); ce != nil {
 		return s.world.Load(), ce
 	}
+	defer s.unplace(s.fset.Base(), s.m.FileSet().Base())
 	entry, w, ce := s.compile(code, res)
 	if ce != nil {
 		return w, ce
@@ -243,6 +247,48 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 	}
 	return w, ce
 }
+
+// unplace ends a cell: the positions of all that the checker and the
+// interpreter have parsed in it, from these bases on, are kept only for what it
+// has left behind, and as long as that lives.
+func (s *Session) unplace(base, loaded int) {
+	s.placed[s.count] = placed{filesFrom(s.fset, base), filesFrom(s.m.FileSet(), loaded), s.m.lasting}
+	written, emitted := map[int]bool{}, map[int]bool{}
+	for _, d := range s.world.Load().decls {
+		if d.node() != nil {
+			written[d.cell], emitted[d.emittedIn] = true, true
+		}
+	}
+	for cell, p := range s.placed {
+		if !written[cell] {
+			for _, f := range p.checked {
+				if strings.HasPrefix(f.Name(), "cell") { // the others are packages'
+					s.fset.RemoveFile(f)
+				}
+			}
+			p.checked = nil
+		}
+		if !emitted[cell] && (!p.lasting || cell < s.count-closureCells) {
+			for _, f := range p.loaded {
+				s.m.FileSet().RemoveFile(f)
+			}
+			p.loaded = nil
+		}
+		if s.placed[cell] = p; p.checked == nil && p.loaded == nil {
+			delete(s.placed, cell)
+		}
+	}
+}
+
+// placed are the files with the positions of a cell.
+type placed struct {
+	checked, loaded []*token.File
+	lasting         bool // there are closures in it, which may live for ever
+}
+
+// closureCells is for how many cells the positions in closures are kept, by
+// which a panic names the calls that led to it.
+const closureCells = 500
 
 // compile makes what a cell declares the session's, and returns the function
 // to run.
@@ -271,8 +317,8 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 	return t.entry, t.w, nil
 }
 
-// commit makes the world of a compiled cell the session's. Functions that no
-// name leads to any more are forgotten.
+// commit makes the world of a compiled cell the session's. What no name leads
+// to any more is forgotten.
 func (s *Session) commit(t *tx) {
 	for _, d := range t.w.decls {
 		if d.dirty { // the others are shared with who completes and inspects
@@ -281,7 +327,7 @@ func (s *Session) commit(t *tx) {
 	}
 	var gone []string
 	for k, d := range s.world.Load().decls {
-		if now := t.w.decls[k]; d.fn != nil && !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
+		if now := t.w.decls[k]; !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
 			gone = append(gone, d.emitted)
 		}
 	}

@@ -30,21 +30,22 @@ func (k declKind) String() string {
 // snapshots of the world and never written; a transaction copies what it
 // changes (see tx.touch).
 type decl struct {
-	kind    declKind
-	key     string // its name; "T.M" for a method
-	recv    string // the type of a method
-	fn      *ast.FuncDecl
-	spec    *ast.TypeSpec
-	src     string          // as written, to recognise an unchanged re-declaration
-	typ     string          // var, typed const: the type, spelled for the checker
-	val     string          // const: the value
-	emitted string          // its name in the interpreter
-	refs    map[string]bool // keys of the declarations it mentions
-	generic bool
-	cell    int
-	line    int    // var: the line of the cell that defines it
-	hides   string // var: the package that its name stood for before
-	doc     string // type, const: its comment
+	kind      declKind
+	key       string // its name; "T.M" for a method
+	recv      string // the type of a method
+	fn        *ast.FuncDecl
+	spec      *ast.TypeSpec
+	src       string          // as written, to recognise an unchanged re-declaration
+	typ       string          // var, typed const: the type, spelled for the checker
+	val       string          // const: the value
+	emitted   string          // its name in the interpreter
+	refs      map[string]bool // keys of the declarations it mentions
+	generic   bool
+	cell      int
+	emittedIn int    // the cell that emitted it last
+	line      int    // var: the line of the cell that defines it
+	hides     string // var: the package that its name stood for before
+	doc       string // type, const: its comment
 
 	// A method is a plain function; dynamic dispatch reaches it through the
 	// variable bridge, so that it can be replaced while values live.

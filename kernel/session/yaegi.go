@@ -2,9 +2,8 @@ package session
 
 import (
 	"bytes"
-	"encoding"
-	"encoding/json"
 	"fmt"
+	"go/token"
 	"os"
 	"reflect"
 	"regexp"
@@ -29,7 +28,9 @@ type machine struct {
 	id    *uint64
 	done  *chan struct{}
 	trace *traceWriter
-	line  *int64 // the last position recorded by emitted code
+	// lasting: what was loaded last has function literals in it.
+	lasting bool
+	line    *int64 // the last position recorded by emitted code
 
 	recursive   map[string]reflect.Type // see recursive.go
 	marks       int
@@ -107,6 +108,20 @@ func (m *machine) forget(names ...string) {
 	}
 }
 
+// filesFrom lists the files that a file set has got since its base was that.
+func filesFrom(fset *token.FileSet, base int) []*token.File {
+	var fs []*token.File
+	for base < fset.Base() {
+		f := fset.File(token.Pos(base))
+		if f == nil {
+			break
+		}
+		fs = append(fs, f)
+		base = f.Base() + f.Size() + 1
+	}
+	return fs
+}
+
 // start prepares the interpreter: package R_ and the variables shared with it.
 func (s *Session) start() error {
 	exports := s.rt.exports()
@@ -144,11 +159,6 @@ func (s *Session) use(path string) error {
 	syms := p.Symbols()
 	s.rt.overrides(path, syms)
 	s.mapMethods(path, syms)
-	if path == "encoding/json" { // it looks for encoding.TextMarshaler, and its API does not say so
-		if err := s.use("encoding"); err != nil {
-			return err
-		}
-	}
 	// The "/./" keeps yaegi from compiling its own sources of generic packages.
 	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
 	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {
@@ -178,9 +188,6 @@ func (s *Session) mapMethods(path string, syms map[string]reflect.Value) {
 	case "log":
 		names = []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}
 		ts = []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
-	case "encoding/json":
-		names = []string{"Marshal", "MarshalIndent"}
-		ts = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()}
 	default:
 		return
 	}
@@ -200,6 +207,7 @@ func (s *Session) load(src string) (err error) {
 			err = &CellError{Kind: KindInterpreter, Msg: fmt.Sprint("the interpreter failed: ", r)}
 		}
 	}()
+	s.m.lasting = strings.Count(src, "func(") > 0 // what declares functions lives as long as these
 	p, err := s.m.Compile(src)
 	if err == nil {
 		_, err = s.m.Execute(p)
