@@ -149,7 +149,7 @@ func (j Job) MarshalJSON() ([]byte, error) {
 func (j *Job) UnmarshalJSON(text []byte) error {
 	raw := map[string]json.RawMessage{}
 	if err := json.Unmarshal(text, &raw); err != nil {
-		return err
+		return fmt.Errorf("want one JSON object a line, such as {\"data\": \"digits\", \"beta\": 0.1}: %w", err)
 	}
 	own := map[string]json.RawMessage{}
 	for _, name := range ownFields {
@@ -170,6 +170,9 @@ func (j *Job) UnmarshalJSON(text []byte) error {
 	}
 	p, err := convex.Problem{}.WithFields(raw)
 	if err != nil {
+		if strings.Contains(err.Error(), "unknown field") {
+			err = fmt.Errorf("%w; and a job's own: %s", err, strings.Join(ownFields, ", "))
+		}
 		return err
 	}
 	*j = Job{

@@ -137,10 +137,24 @@ func (p Plan) start() (missing []int, total int, err error) {
 			os.Remove(errorFile(p.Out, i))
 		}
 	}
-	if err := os.MkdirAll(p.Out, 0o777); err != nil {
-		return nil, 0, fmt.Errorf("sweep: %w", err)
+	return missing, len(lines), p.writable()
+}
+
+// writable makes the folder of the results, and sees that results can be put
+// there before any is computed.
+func (p Plan) writable() error {
+	err := os.MkdirAll(p.Out, 0o777)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(p.Out, ".writable"); err == nil {
+			_, err = f.WriteString("results will be here\n")
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
 	}
-	return missing, len(lines), nil
+	if err != nil {
+		return fmt.Errorf("sweep: results cannot be written to %s: %w: make room or give it to this user, or name another folder", p.Out, err)
+	}
+	return nil
 }
 
 // insideTask marks the environment of every task. A binary that is started as

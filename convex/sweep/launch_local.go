@@ -54,6 +54,7 @@ func (l Local) Launch(ctx context.Context, p Plan) error {
 	change(func() {})
 	queue := make(chan int)
 	var wg sync.WaitGroup
+	var lost []error // of jobs whose reason could not be written, as on a full disk
 	for range min(workers, len(missing)) {
 		wg.Add(1)
 		go func() {
@@ -73,8 +74,8 @@ func (l Local) Launch(ctx context.Context, p Plan) error {
 					}
 				})
 				if err != nil && ctx.Err() == nil {
-					if _, missing := os.Stat(errorFile(p.Out, i)); missing != nil {
-						writeError(p.Out, i, err)
+					if _, missing := os.Stat(errorFile(p.Out, i)); missing != nil && writeError(p.Out, i, err) != nil {
+						change(func() { lost = append(lost, err) })
 					}
 				}
 			}
@@ -92,6 +93,9 @@ feed:
 	wg.Wait()
 	if ctx.Err() != nil {
 		return p.interrupted(ctx, r, "the processes were ended")
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("sweep: %d jobs failed and could not say so in %s; make room there and run it again to go on. One said: %w", len(lost), p.Out, lost[0])
 	}
 	return nil
 }

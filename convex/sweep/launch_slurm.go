@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,12 +85,13 @@ func (s Slurm) Launch(ctx context.Context, p Plan) error {
 			}
 		}
 		if len(todo) == 0 || try >= s.Retries {
+			var lost error
 			for _, i := range left {
 				if !gaveUp[i] {
-					writeError(p.Out, i, fmt.Errorf("job %d: task %s_%d ended without a result: %s; its output is in %s", i, id, i/s.PerTask, watch.stateOf(i/s.PerTask), logFile(p.Out, id, i/s.PerTask)))
+					lost = cmp.Or(lost, writeError(p.Out, i, fmt.Errorf("job %d: task %s_%d ended without a result: %s; its output is in %s", i, id, i/s.PerTask, watch.stateOf(i/s.PerTask), logFile(p.Out, id, i/s.PerTask))))
 				}
 			}
-			return nil
+			return lost
 		}
 	}
 }

@@ -104,13 +104,13 @@ func readResult(out string, index int, line []byte) (*Result, error) {
 	}
 	var r Result
 	if err := json.Unmarshal(text, &kept); err != nil {
-		return nil, fmt.Errorf("sweep: %s is damaged: %w", path, err)
+		return nil, fmt.Errorf("sweep: %s is damaged (%w): launch again to compute it anew", path, err)
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("sweep: %s is damaged: %w", path, err)
+		return nil, fmt.Errorf("sweep: %s is damaged (%w): launch again to compute it anew", path, err)
 	}
 	if kept.Index != index || r.Status == "" {
-		return nil, fmt.Errorf("sweep: %s is damaged: it is no result of job %d", path, index)
+		return nil, fmt.Errorf("sweep: %s is damaged (it is no result of job %d): launch again to compute it anew", path, index)
 	}
 	var was, is bytes.Buffer
 	if json.Compact(&was, kept.Job) != nil || json.Compact(&is, line) != nil || !bytes.Equal(was.Bytes(), is.Bytes()) {

@@ -77,6 +77,24 @@ func TestOtherProgram(t *testing.T) {
 	}
 }
 
+// A folder that takes no results is found before anything is computed.
+func TestNotWritable(t *testing.T) {
+	p := plan(t, small())
+	p.Out = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(p.Out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Local{}).Launch(t.Context(), p); err == nil || !strings.Contains(err.Error(), "results cannot be written to "+p.Out) {
+		t.Errorf("a file for a folder: %v", err)
+	}
+	// A disk that is full when the reason of a failure should be written.
+	p = plan(t, small())
+	p.Command = []string{"/bin/sh", "-c", `mv "$1" "$1".away; echo no space left >&2; exit 1`, "sh", p.Out}
+	if err := (Local{Workers: 1}).Launch(t.Context(), p); err == nil || !strings.Contains(err.Error(), "make room there") || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("a reason that cannot be written: %v", err)
+	}
+}
+
 // A task that launches a sweep would start itself without end.
 func TestTasksLaunchNothing(t *testing.T) {
 	t.Setenv(insideTask, "1")

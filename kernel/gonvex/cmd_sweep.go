@@ -83,7 +83,9 @@ func sweepTask(ctx context.Context, spec, out string, index, perTask int, stdout
 	ctx, ended := untilSignal(ctx)
 	defer ended()
 	sweep.RunCells = func(ctx context.Context, cells []string) error { return runCells(ctx, cells, stderr) }
+	reported := false
 	report := func(i int, r *sweep.Result, done bool, err error) {
+		reported = true
 		switch {
 		case err != nil:
 			fmt.Fprintln(stderr, "gonvex:", strings.TrimPrefix(err.Error(), "gonvex: "))
@@ -103,8 +105,8 @@ func sweepTask(ctx context.Context, spec, out string, index, perTask int, stdout
 	case ctx.Err() != nil:
 		return exitCode(130)
 	}
-	if _, wrong := os.Stat(spec); wrong != nil {
-		return err // before any job, so nothing was reported
+	if !reported {
+		return err
 	}
 	return exitCode(1)
 }
