@@ -46,7 +46,7 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 	if s, ok := em.keep(arg, ty); ok {
 		return s
 	}
-	if it, ok := ty.Underlying().(*types.Interface); ok && it.NumMethods() > 0 && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
+	if it, ok := ty.Underlying().(*types.Interface); ok && (it.NumMethods() > 0 || sessionNamed(em.info.TypeOf(arg)) != nil) && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
 		return em.to(arg, ty)
 	}
 	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
@@ -90,7 +90,8 @@ func (em *emitter) box(src, dst types.Type) (string, bool) {
 	conv := ""
 	switch n := namedOf(dst); {
 	case it.NumMethods() == 0: // without methods the value itself is what yaegi stores
-		if own == nil || isPointer(src) || types.NewMethodSet(types.NewPointer(own)).Len() == 0 {
+		_, isStruct := src.Underlying().(*types.Struct)
+		if own == nil || isPointer(src) || (isStruct || !topLevel(own.Obj())) && types.NewMethodSet(types.NewPointer(own)).Len() == 0 { // see hasTwins
 			return "", false
 		}
 		conv = em.anyHelper()
@@ -385,6 +386,11 @@ func (em *emitter) builtin(e *ast.CallExpr) string {
 		if !em.info.Types[e.Args[0]].IsType() { // Go 1.26: new(expr)
 			ts := em.typ(em.info.TypeOf(e).(*types.Pointer).Elem())
 			return fmt.Sprintf("func() *%s { var v %s = %s; return &v }()", ts, ts, em.expr(e.Args[0]))
+		}
+	case "delete":
+		m, ok := em.info.TypeOf(e.Args[0]).Underlying().(*types.Map)
+		if ok {
+			return "delete(" + em.expr(e.Args[0]) + ", " + em.key(e.Args[1], m.Key()) + ")"
 		}
 	case "clear":
 		return "R_.Clear(" + em.expr(e.Args[0]) + ")"

@@ -81,6 +81,11 @@ func (em *emitter) declaration(d *decl) {
 		t.typeDefs.WriteString("type " + d.emitted + " " + em.underlying(d.emitted, n) + "\n")
 		t.nameType(d.emitted, n)
 		em.promoted(n, d.emitted)
+		switch n.Underlying().(type) {
+		case *types.Struct, *types.Interface, *types.Pointer:
+		default: // of a type without methods yaegi keeps no name in an interface
+			fmt.Fprintf(&t.out, "func (%s) R_named() {}\n", d.emitted)
+		}
 	case declVar:
 		gd := t.s.synthetic(d).(*ast.GenDecl)
 		o := em.info.Defs[gd.Specs[0].(*ast.ValueSpec).Names[0]]

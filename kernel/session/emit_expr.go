@@ -6,6 +6,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -43,7 +44,7 @@ func (em *emitter) expr(e ast.Expr) string {
 			return n
 		}
 		if m, ok := em.info.TypeOf(e.X).Underlying().(*types.Map); ok {
-			return em.expr(e.X) + "[" + em.to(e.Index, m.Key()) + "]"
+			return em.expr(e.X) + "[" + em.key(e.Index, m.Key()) + "]"
 		}
 		return em.expr(e.X) + "[" + em.expr(e.Index) + "]"
 	case *ast.IndexListExpr:
@@ -83,6 +84,21 @@ func (em *emitter) expr(e ast.Expr) string {
 	}
 	em.fail(e.Pos(), "unsupported expression %T", e)
 	return ""
+}
+
+// key writes a map's key or, for an array or slice, an index: of type any it is
+// the value alone, for yaegi compares its own forms of values by their places.
+func (em *emitter) key(e ast.Expr, t types.Type) string {
+	if t == nil {
+		return em.to(e, t)
+	}
+	if it, ok := t.Underlying().(*types.Interface); !ok || it.NumMethods() > 0 {
+		return em.to(e, t)
+	}
+	if src := em.info.TypeOf(e); !em.info.Types[e].IsNil() && (types.IsInterface(src) || sessionNamed(src) != nil) {
+		return "R_.Key(" + em.expr(e) + ")"
+	}
+	return em.bool(e, em.expr(e))
 }
 
 // elementAddress writes &x[i] by a helper where x is more than a name: yaegi
@@ -143,13 +159,46 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			return as + "(" + x + ")"
 		}
 		h := "H_must" + strings.TrimPrefix(as, "H_as")
-		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
+		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(&x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
 		return h + "(" + x + ")"
+	}
+	if !ok && from.Underlying().(*types.Interface).NumMethods() == 0 && em.hasTwins(to) {
+		return em.exact(to, pair) + "(" + x + ")"
 	}
 	if compiled && f.Obj().Pkg() != nil && t != nil && inMain(t.Obj()) {
 		x = "R_.Unwrap(" + x + ")"
 	}
 	return x + ".(" + em.typ(to) + ")"
+}
+
+// hasTwins tells a type that package reflect takes for another: a named type of
+// the session that is no struct (see nameTag), or what stands behind one.
+func (em *emitter) hasTwins(t types.Type) bool {
+	if _, ok := t.Underlying().(*types.Struct); ok {
+		return false
+	}
+	if n, ok := types.Unalias(t).(*types.Named); ok {
+		return topLevel(n.Obj()) && !types.IsInterface(t)
+	}
+	return slices.ContainsFunc(em.sessionTypes(), func(n *types.Named) bool {
+		return !types.IsInterface(n) && types.Identical(n.Underlying(), t)
+	})
+}
+
+// exact is a helper that asserts an empty interface to a type with twins: the
+// interpreter's own form of the value tells which it is.
+func (em *emitter) exact(to types.Type, pair bool) string {
+	ts, name := em.typ(to), ""
+	if _, ok := types.Unalias(to).(*types.Named); ok {
+		name = ts
+	}
+	h := "H_is_" + mangle(ts)
+	em.helper(h, fmt.Sprintf("func %s(x interface{}) (%s, bool) {\nif !R_.Is(&x, %q) { var z %s; return z, false }\nr, ok := x.(%s)\nreturn r, ok\n}", h, ts, name, ts, ts))
+	if pair {
+		return h
+	}
+	must := "H_must" + strings.TrimPrefix(h, "H")
+	return em.helper(must, fmt.Sprintf("func %s(x interface{}) %s {\ny, ok := %s(x)\nif !ok { R_.NoConversion(&x, %q) }\nreturn y\n}", must, ts, h, typeString(to)))
 }
 
 // asInterfaceOf is a helper that asserts an empty interface to one of the
@@ -194,6 +243,13 @@ func (em *emitter) wrapped(to types.Type, it *types.Interface) string {
 // implementers lists the session's types whose values, or pointers, have the
 // methods of an interface, as far as the cell can reach them.
 func (em *emitter) implementers(it *types.Interface, pointers bool) []*types.Named {
+	return slices.DeleteFunc(em.sessionTypes(), func(n *types.Named) bool {
+		return types.IsInterface(n) || !types.Implements(n, it) && !(pointers && types.Implements(types.NewPointer(n), it))
+	})
+}
+
+// sessionTypes lists the session's types, as far as the cell can reach them.
+func (em *emitter) sessionTypes() []*types.Named {
 	var pkg *types.Package
 	for _, o := range em.info.Defs {
 		if topLevel(o) {
@@ -207,10 +263,10 @@ func (em *emitter) implementers(it *types.Interface, pointers bool) []*types.Nam
 	var out []*types.Named
 	for _, n := range pkg.Scope().Names() {
 		tn, ok := pkg.Scope().Lookup(n).(*types.TypeName)
-		if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
+		if !ok || tn.IsAlias() {
 			continue
 		}
-		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 && (types.Implements(nt, it) || pointers && types.Implements(types.NewPointer(nt), it)) {
+		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 {
 			out = append(out, nt)
 		}
 	}
@@ -223,7 +279,7 @@ func (em *emitter) binary(e *ast.BinaryExpr) string {
 	case token.EQL, token.NEQ:
 		// yaegi compares its wrappers, not what they hold
 		if !em.info.Types[e.X].IsNil() && !em.info.Types[e.Y].IsNil() && (types.IsInterface(x) || types.IsInterface(y)) {
-			s := "R_.Eq(" + em.expr(e.X) + ", " + em.expr(e.Y) + ")"
+			s := em.equal(e.X, e.Y, x, y)
 			if e.Op == token.NEQ {
 				s = "!" + s
 			}
@@ -236,6 +292,21 @@ func (em *emitter) binary(e *ast.BinaryExpr) string {
 		return em.to(e.X, y) + " " + e.Op.String() + " " + em.expr(e.Y)
 	}
 	return em.to(e.X, y) + " " + e.Op.String() + " " + em.to(e.Y, x)
+}
+
+// equal compares two values, one at least of interface type.
+func (em *emitter) equal(a, b ast.Expr, x, y types.Type) string {
+	empty := func(t types.Type) bool {
+		it, ok := t.Underlying().(*types.Interface)
+		return ok && it.NumMethods() == 0
+	}
+	switch { // the names of types stay with values that become any by an argument
+	case empty(x):
+		return em.helper("H_eq", "func H_eq(x, y interface{}) bool { return R_.EqAny(&x, &y) }") + "(" + em.expr(a) + ", (" + em.to(b, x) + "))"
+	case empty(y):
+		return em.equal(b, a, y, x)
+	}
+	return "R_.Eq(" + em.expr(a) + ", " + em.expr(b) + ")"
 }
 
 func (em *emitter) ident(e *ast.Ident) string {
@@ -410,7 +481,7 @@ func (em *emitter) composite(e *ast.CompositeLit) string {
 			f := em.info.Uses[kv.Key.(*ast.Ident)].(*types.Var)
 			el = append(el, em.fieldName(f)+": "+em.guard(kv.Value, em.to(kv.Value, f.Type()), f.Pkg()))
 		case keyed:
-			el = append(el, em.to(kv.Key, key)+": "+em.to(kv.Value, elem))
+			el = append(el, em.key(kv.Key, key)+": "+em.to(kv.Value, elem))
 		case st != nil:
 			el = append(el, em.guard(x, em.to(x, st.Field(i).Type()), st.Field(i).Pkg()))
 		default:

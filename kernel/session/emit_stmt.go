@@ -269,7 +269,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 	for _, c := range x.Body.List {
 		for _, e := range c.(*ast.CaseClause).List {
 			t := em.info.TypeOf(e)
-			hard = hard || !em.info.Types[e].IsNil() && (types.IsInterface(t) || mentionsSession(t))
+			hard = hard || !em.info.Types[e].IsNil() && (types.IsInterface(t) || mentionsSession(t) || em.hasTwins(t))
 		}
 	}
 	if !hard {

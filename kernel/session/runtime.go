@@ -70,7 +70,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "NoConversion": noConversion,
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "NoConversion": r.noConversion,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
@@ -449,12 +449,50 @@ func keepValue(w, x any) any {
 	return c.Interface()
 }
 
-// noConversion is the panic of a failed assertion.
-func noConversion(x any, to string) {
-	if x == nil {
-		panic(runtimeError("interface conversion: interface is nil, not " + to))
+// is tells whether a value may be of the session's type of that emitted name,
+// or, for "", of a type without a name.
+func (r *rt) is(x *any, name string) bool {
+	_, typ := plain(reflect.ValueOf(x).Elem())
+	if r.dynamic(typ) == nil { // a value from compiled code has lost its name
+		return true
 	}
-	panic(runtimeError("interface conversion: the value does not implement " + to))
+	return typ == name
+}
+
+// key is a key of a map of any: the value alone.
+func key(x any) any {
+	if v, _ := plain(reflect.ValueOf(x)); v.IsValid() && v.CanInterface() {
+		return v.Interface()
+	}
+	return x
+}
+
+// noConversion is the panic of a failed assertion.
+func (r *rt) noConversion(x *any, to string) {
+	v, name := plain(reflect.ValueOf(x).Elem())
+	is := "nil"
+	if t := r.dynamic(name); t != nil {
+		is = typeString(t)
+	} else if v.IsValid() {
+		if is = v.Type().String(); r.typeBehind(v.Type()) != nil {
+			is = typeString(r.typeBehind(v.Type()))
+		}
+	}
+	panic(runtimeError("interface conversion: interface is " + is + ", not " + to))
+}
+
+// equalAny is equal for values of any in the interpreter's form, which tells
+// types apart that package reflect does not.
+func (r *rt) equalAny(a, b *any) bool {
+	x, m := plain(reflect.ValueOf(a).Elem())
+	y, n := plain(reflect.ValueOf(b).Elem())
+	switch {
+	case !x.IsValid() || !y.IsValid():
+		return x.IsValid() == y.IsValid()
+	case m != n && (r.dynamic(m) != nil || r.dynamic(n) != nil) && r.typeBehind(x.Type()) == nil:
+		return false
+	}
+	return equal(x.Interface(), y.Interface())
 }
 
 // equal compares two interface values as Go does, wrappers aside.
