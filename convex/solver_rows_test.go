@@ -276,9 +276,8 @@ func TestByRowsErrors(t *testing.T) {
 }
 
 // BenchmarkByRows is what a rank pays for its rows in an iteration: time, and memory at the end.
-// Above 6000 rows the system of an iteration is solved by conjugate gradients.
 func BenchmarkByRows(b *testing.B) {
-	const d, gates, iterations = 50, 20, 25
+	const d, gates, iterations = 50, 20, 100
 	for _, relu := range []bool{false, true} {
 		for _, n := range []int{4000, 16_000, 64_000} {
 			b.Run(fmt.Sprintf("relu=%v/rows=%d", relu, n), func(b *testing.B) {
