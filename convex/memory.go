@@ -45,7 +45,10 @@ func (prog *Program) Memory(s *Settings) int64 {
 	case ScreenedFISTA{}.Name():
 		bytes += 8 * rows * d
 	case ADMM{}.Name():
-		if rows <= denseLimit {
+		switch {
+		case P*d < rows && P*d <= denseLimit:
+			bytes += 8 * (P*d + 512) * P * d
+		case rows <= denseLimit:
 			bytes += 8 * 2 * n * n
 		}
 		if prog.Cones != nil {

@@ -25,10 +25,12 @@ import (
 //
 //	(I + A'A + G'G)⁻¹ = B⁻¹ - B⁻¹A' (I + K o (D D'))⁻¹ A B⁻¹
 //
-// (K counted twice for blocks of both signs). Other programs use a dense factor
-// when they are small, and conjugate gradients when not: preconditioned by B for
-// masked data, where the condition number is then at most one more than twice the
-// number of patterns, however many rows there are.
+// (K counted twice for blocks of both signs). With more rows than variables of one
+// sign the factor is of the size of those, B + A'A, which costs rows × variables²
+// once, however many rows there are. Other programs use a dense
+// factor when they are small, and conjugate gradients when not: preconditioned by
+// B for masked data, where the condition number is then at most one more than
+// twice the number of patterns.
 type ADMM struct {
 	Rho   float64 // first penalty parameter; 0 means 1. It adapts to the residuals.
 	Fixed bool    // keeps Rho as it is
@@ -257,6 +259,7 @@ type admmSystem struct {
 	model *maskedModel   // masked data: the capacitance way
 	inner blas64.General // factor of I + X'X, when there are cones
 	cap   blas64.General // factor of I + K o DD'; Rows 0 where there are too many rows for it
+	gram  blas64.General // then: factor of B + A'A over the blocks of one sign, A'A counted twice for two; Rows 0 where it is too large too
 
 	dense blas64.General // small programs: factor of the matrix itself
 }
@@ -325,8 +328,8 @@ func (a *admmSystem) factorMasked(m *MaskedData) error {
 		}
 		blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: d, Stride: d, Data: a.inner.Data}, y)
 	}
-	if n > denseLimit {
-		return nil
+	if n > denseLimit || m.Patterns.Len()*d < n {
+		return a.factorGram(m, signs)
 	}
 	full := newGeneral(n, n)
 	syrkLower(1, y, 0, full)
@@ -374,6 +377,79 @@ func (a *admmSystem) factorMasked(m *MaskedData) error {
 		return fmt.Errorf("convex: admm: the capacitance matrix is not positive definite: the data are too badly scaled")
 	}
 	return nil
+}
+
+// factorGram factors B + A'A, signs times the latter. The rows D_i X of all
+// patterns are put together a part at a time.
+func (a *admmSystem) factorGram(m *MaskedData, signs float64) error {
+	d, x, samples := a.model.d, a.model.x, a.model.samples
+	P := m.Patterns.Len()
+	if P*d > denseLimit {
+		return nil
+	}
+	K := newGeneral(P*d, P*d)
+	sym := blas64.Symmetric{Uplo: blas.Lower, N: K.Rows, Stride: K.Stride, Data: K.Data}
+	part := newGeneral(min(samples, 512), P*d)
+	for lo := 0; lo < samples; lo += part.Rows {
+		rows := part
+		rows.Rows = min(part.Rows, samples-lo)
+		parallel(rows.Rows, 64, func(from, to int) {
+			clear(rows.Data[from*rows.Stride : to*rows.Stride])
+			for i := from; i < to; i++ {
+				for row := lo + i; row < a.model.n; row += samples { // the sample's patches
+					for g := range P {
+						if m.Patterns.Bit(g, row) {
+							axpy(a.model.scale, x.Data[row*x.Stride:][:d], rows.Data[i*rows.Stride+g*d:][:d])
+						}
+					}
+				}
+			}
+		})
+		blas64.Syrk(blas.Trans, signs, rows, 1, sym)
+	}
+	B := newGeneral(d, d)
+	if a.inner.Rows > 0 {
+		blas64.Syrk(blas.Trans, 1, x, 0, blas64.Symmetric{Uplo: blas.Lower, N: d, Stride: d, Data: B.Data})
+	}
+	for i := range d {
+		B.Data[i*d+i]++
+	}
+	for g := range P {
+		for i := range d {
+			axpy(1, B.Data[i*d:i*d+i+1], K.Data[(g*d+i)*K.Stride+g*d:][:i+1])
+		}
+	}
+	if !cholLower(K) {
+		return fmt.Errorf("convex: admm: B + A'A is not positive definite: the columns of X differ too much in size")
+	}
+	a.gram = K
+	return nil
+}
+
+// gramSolve solves with gram. Blocks v of one sign and w of the other have
+// (B + 2A'A)(v - w) and B (v + w) on the left.
+func (a *admmSystem) gramSolve(u, b []float64) {
+	c, half := a.prog.Op.Masked.outputs(), len(u)
+	t := blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: a.gram.Rows, Stride: a.gram.Stride, Data: a.gram.Data}
+	solve := func(x []float64) {
+		X := blas64.General{Rows: a.gram.Rows, Cols: c, Stride: c, Data: x}
+		blas64.Trsm(blas.Left, blas.NoTrans, 1, t, X)
+		blas64.Trsm(blas.Left, blas.Trans, 1, t, X)
+	}
+	if !a.prog.Op.Masked.Signed {
+		copy(u, b)
+		solve(u)
+		return
+	}
+	half /= 2
+	sum, diff := append([]float64(nil), b[:half]...), append([]float64(nil), b[:half]...)
+	axpy(1, b[half:], sum)
+	axpy(-1, b[half:], diff)
+	a.innerSolve(sum)
+	solve(diff)
+	for i, s := range sum {
+		u[i], u[half+i] = (s+diff[i])/2, (s-diff[i])/2
+	}
 }
 
 // cones sets s = G u.
@@ -460,6 +536,8 @@ func (a *admmSystem) solve(u, b []float64) {
 		a.prog.Op.Adjoint(t, f)
 		a.innerSolve(t)
 		axpy(-1, t, u)
+	case a.gram.Rows > 0:
+		a.gramSolve(u, b)
 	case a.dense.Rows > 0:
 		copy(u, b)
 		cholSolve(a.dense, u)

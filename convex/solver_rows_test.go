@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -270,5 +272,53 @@ func TestByRowsErrors(t *testing.T) {
 			}()
 		}
 		wg.Wait()
+	}
+}
+
+// BenchmarkByRows is what a rank pays for its rows in an iteration: time, and memory at the end.
+func BenchmarkByRows(b *testing.B) {
+	const d, gates, iterations = 50, 20, 100
+	for _, relu := range []bool{false, true} {
+		for _, n := range []int{4000, 16_000, 64_000} {
+			b.Run(fmt.Sprintf("relu=%v/rows=%d", relu, n), func(b *testing.B) {
+				rng := rand.New(rand.NewPCG(1, 2))
+				X, G, y := mat.NewDense(n, d, nil), mat.NewDense(d, gates, nil), make([]float64, n)
+				for _, M := range []*mat.Dense{X, G} {
+					for i := range M.RawMatrix().Data {
+						M.RawMatrix().Data[i] = rng.NormFloat64()
+					}
+				}
+				for i := range y {
+					y[i] = math.Abs(X.At(i, 0)) - math.Abs(X.At(i, 1)) + 0.1*rng.NormFloat64()
+				}
+				patterns, err := convex.GatePatterns(X, G)
+				if err != nil {
+					b.Fatal(err)
+				}
+				m := &convex.MaskedData{X: X, Patterns: patterns, Signed: relu}
+				loss, err := convex.Squared.New(y)
+				if err != nil {
+					b.Fatal(err)
+				}
+				prog := &convex.Program{Samples: n, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: convex.GroupL1(0.01 * float64(n))}
+				if relu {
+					prog.Cones = m.Cones()
+				}
+				for b.Loop() {
+					// The set-up, which is paid once, is the difference from one iteration.
+					var took [2]time.Duration
+					for k, most := range []int{1, 1 + iterations} {
+						sol, err := convex.SolveProgramByRows(b.Context(), comm.Self(), prog, &convex.Settings{Tol: 1e-15, MaxIter: most, Progress: func(convex.Progress) {}})
+						if err != nil {
+							b.Fatal(err)
+						}
+						took[k] = sol.Elapsed
+					}
+					b.ReportMetric(float64((took[1]-took[0]).Nanoseconds())/iterations/float64(n), "ns/row/iteration")
+					b.ReportMetric(float64(took[0].Nanoseconds())/float64(n), "ns/row/first")
+				}
+				b.ReportAllocs()
+			})
+		}
 	}
 }

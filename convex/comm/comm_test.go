@@ -2,6 +2,7 @@ package comm
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,12 @@ func TestGoroutines(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			c := &Counter{Comm: c}
+			defer func() {
+				if c.Sums != rounds || c.Numbers != 3*rounds || c.Elapsed <= 0 {
+					t.Errorf("rank %d counted %d sums of %d numbers in %v", c.Rank(), c.Sums, c.Numbers, c.Elapsed)
+				}
+			}()
 			for k := range rounds {
 				x := []float64{float64(c.Rank()), float64(k), 1}
 				if err := c.Sum(x); err != nil || x[0] != 10 || x[1] != float64(ranks*k) || x[2] != ranks {
@@ -75,6 +82,30 @@ func TestOneLeaves(t *testing.T) {
 			if err := <-errs; err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s: %v", what, err)
 			}
+		}
+	}
+}
+
+// BenchmarkSum is one sum of a vector, by goroutines: what MPI's all-reduce would have to add to.
+func BenchmarkSum(b *testing.B) {
+	for _, ranks := range []int{1, 2, 4} {
+		for _, n := range []int{1000, 100_000} {
+			b.Run(fmt.Sprintf("%dx%d", ranks, n), func(b *testing.B) {
+				var wg sync.WaitGroup
+				for _, c := range Goroutines(ranks) {
+					wg.Add(1)
+					go func() {
+						defer wg.Done()
+						x := make([]float64, n)
+						for range b.N {
+							if err := c.Sum(x); err != nil {
+								b.Error(err)
+							}
+						}
+					}()
+				}
+				wg.Wait()
+			})
 		}
 	}
 }

@@ -97,6 +97,7 @@ type solveOptions struct {
 	saveNetwork  string
 	saveSolution string
 	settings     convex.Settings
+	counter      *comm.Counter // with --mpi
 }
 
 func (o *solveOptions) run(ctx context.Context, ranks comm.Comm, path string, stdout, stderr io.Writer) error {
@@ -122,7 +123,8 @@ func (o *solveOptions) run(ctx context.Context, ranks comm.Comm, path string, st
 	}
 	var solution *convex.Solution
 	if o.mpi {
-		solution, err = convex.SolveByRows(ctx, ranks, problem, &o.settings)
+		o.counter = &comm.Counter{Comm: ranks}
+		solution, err = convex.SolveByRows(ctx, o.counter, problem, &o.settings)
 	} else {
 		solution, err = convex.Solve(ctx, problem, &o.settings)
 	}
@@ -145,6 +147,9 @@ func (o *solveOptions) run(ctx context.Context, ranks comm.Comm, path string, st
 // report prints the result and writes the files that were asked for.
 func (o *solveOptions) report(problem convex.Problem, solution *convex.Solution, stdout io.Writer) (err error) {
 	result := newSolveResult(problem, solution)
+	if c := o.counter; c != nil {
+		result.Ranks, result.Sums, result.SumBytes, result.SumSeconds = c.Size(), c.Sums, 8*c.Numbers, c.Elapsed.Seconds()
+	}
 	if o.json {
 		err = result.writeJSON(stdout)
 	} else {
@@ -194,6 +199,10 @@ type solveResult struct {
 	Solver        string   `json:"solver"`
 	Backend       string   `json:"backend"`
 	Memory        int64    `json:"memory_bytes,omitempty"` // estimated for the solve, beyond the data
+	Ranks         int      `json:"ranks,omitempty"`        // with --mpi, and what the first rank added up with the others
+	Sums          int      `json:"sums,omitempty"`
+	SumBytes      int64    `json:"sum_bytes,omitempty"`
+	SumSeconds    float64  `json:"sum_seconds,omitempty"`
 }
 
 func newSolveResult(p convex.Problem, s *convex.Solution) solveResult {
@@ -261,6 +270,9 @@ func (r solveResult) writeText(w io.Writer) error {
 		fmt.Fprintf(t, "memory\tabout %.3g MiB\n", float64(r.Memory)/(1<<20))
 	}
 	fmt.Fprintf(t, "time\t%.3g s, %d iterations of %s\n", r.Seconds, r.Iterations, r.Solver)
+	if r.Ranks > 0 {
+		fmt.Fprintf(t, "ranks\t%d, %d sums of %d bytes in all, %.3g s\n", r.Ranks, r.Sums, r.SumBytes, r.SumSeconds)
+	}
 	return t.Flush()
 }
 

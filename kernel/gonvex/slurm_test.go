@@ -70,7 +70,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 `
 
 // startSlurm starts munged, slurmctld and slurmd, and stops them when the test ends.
-func startSlurm(t *testing.T) {
+func startSlurm(t testing.TB) {
 	t.Helper()
 	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	for _, name := range []string{"munged", "slurmctld", "slurmd", "sbatch", "srun"} {
@@ -140,7 +140,7 @@ func startSlurm(t *testing.T) {
 }
 
 // daemon runs a program until the test ends. It dies with this process, however that ends.
-func daemon(t *testing.T, dir, name string, args ...string) {
+func daemon(t testing.TB, dir, name string, args ...string) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
@@ -177,7 +177,7 @@ func daemon(t *testing.T, dir, name string, args ...string) {
 	})
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -187,7 +187,7 @@ func freePort(t *testing.T) string {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
-func until(t *testing.T, what string, f func() bool) {
+func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !f(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
