@@ -70,6 +70,7 @@ type Failure struct {
 	Err        error
 }
 
+// Error says which rank failed, of how many, and why.
 func (f *Failure) Error() string { return fmt.Sprintf("rank %d of %d: %v", f.Rank, f.Size, f.Err) }
 
 // Unwrap is the error itself, on the rank that failed; elsewhere it has its text.
