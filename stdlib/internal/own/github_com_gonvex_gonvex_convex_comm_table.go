@@ -13,6 +13,8 @@ func table_github_com_gonvex_gonvex_convex_comm() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Agree":      reflect.ValueOf(comm.Agree),
 		"Comm":       reflect.ValueOf((*comm.Comm)(nil)),
+		"Counter":    reflect.ValueOf((*comm.Counter)(nil)),
+		"Failure":    reflect.ValueOf((*comm.Failure)(nil)),
 		"Goroutines": reflect.ValueOf(comm.Goroutines),
 		"MPI":        reflect.ValueOf(comm.MPI),
 		"Self":       reflect.ValueOf(comm.Self),
