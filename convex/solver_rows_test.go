@@ -322,3 +322,42 @@ func BenchmarkByRows(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRanks is how many iterations a gap of 1e-4 takes with the same samples on more and more ranks.
+func BenchmarkRanks(b *testing.B) {
+	const n, d = 3200, 10
+	rng := rand.New(rand.NewPCG(1, 2))
+	X, y := mat.NewDense(n, d, nil), mat.NewVecDense(n, nil)
+	for i := range X.RawMatrix().Data {
+		X.RawMatrix().Data[i] = rng.NormFloat64()
+	}
+	for i := range n {
+		y.SetVec(i, math.Abs(X.At(i, 0))-math.Abs(X.At(i, 1)))
+	}
+	patterns, err := convex.SamplePatterns(X, 10, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := convex.Problem{X: X, Y: y, Patterns: patterns, Arch: convex.GatedReLU{}, Beta: 30}
+	for _, ranks := range []int{1, 4, 16, 64} {
+		b.Run(fmt.Sprint(ranks), func(b *testing.B) {
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for _, c := range comm.Goroutines(ranks) {
+					wg.Add(1)
+					go func() {
+						defer wg.Done()
+						sol, err := convex.SolveByRows(b.Context(), c, p, &convex.Settings{Tol: 1e-4, NoPrune: true, Progress: func(convex.Progress) {}})
+						if err != nil {
+							b.Error(err)
+						} else if c.Rank() == 0 {
+							b.ReportMetric(float64(sol.Iterations), "iterations")
+							b.ReportMetric(sol.Gap, "gap")
+						}
+					}()
+				}
+				wg.Wait()
+			}
+		})
+	}
+}

@@ -337,6 +337,9 @@ func slurm(ctx context.Context, input, name string, args ...string) (string, err
 	case errors.Is(err, exec.ErrNotFound):
 		return "", fmt.Errorf("sweep: there is no %s here: run this on a machine that submits to Slurm (Debian: apt-get install slurm-client), or use another launcher", name)
 	case err != nil && complaint.Len() > 0:
+		if strings.Contains(complaint.String(), "configuration source") {
+			complaint.WriteString("this machine knows no Slurm cluster: run this where sinfo lists the nodes, or set SLURM_CONF")
+		}
 		return "", fmt.Errorf("sweep: %s: %s", name, strings.TrimSpace(complaint.String()))
 	case err != nil:
 		return "", fmt.Errorf("sweep: %s: %w", name, err)

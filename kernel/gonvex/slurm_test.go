@@ -486,4 +486,14 @@ func testSlurmMPI(t *testing.T) {
 	if math.Abs(o-objective) > 1e-8*objective || math.Abs(b-bound) > 1e-8*objective {
 		t.Error("they differ")
 	}
+
+	// One of the ranks dies; with the option of the README the others do not wait for it.
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	dies := `[ "$SLURM_PROCID" != 1 ] || (sleep 2; kill -9 $$) & exec "$@" >>"$0"`
+	srun = []string{"srun", "--mpi=pmix", "--ntasks=2", "--kill-on-bad-exit=1", "sh", "-c", dies, file}
+	tail = []string{tail[0], "solve", tail[2], "--mpi", "--tol", "1e-300", "--time-limit", "5m"}
+	if out, err := exec.CommandContext(ctx, srun[0], append(srun[1:], tail...)...).CombinedOutput(); err == nil || ctx.Err() != nil {
+		t.Errorf("a rank that dies under srun: %v, %v\n%s", err, ctx.Err(), out)
+	}
 }
