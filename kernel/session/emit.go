@@ -37,12 +37,13 @@ type emitter struct {
 	renamed map[types.Object]string // objects that go by another name here
 	// deferIn is the frame in which a literal about to be emitted is deferred.
 	deferIn string
+	jumps   map[*ast.BranchStmt]string // see breaks
 	// inInstance: type arguments make cases of type switches equal.
 	inInstance bool
 }
 
 func (t *tx) emitter(info *types.Info) *emitter {
-	return &emitter{t: t, info: info, refs: map[string]bool{}, renamed: map[types.Object]string{}}
+	return &emitter{t: t, info: info, refs: map[string]bool{}, renamed: map[types.Object]string{}, jumps: map[*ast.BranchStmt]string{}}
 }
 
 func (em *emitter) fail(p token.Pos, format string, a ...any) {

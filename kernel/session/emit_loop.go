@@ -402,6 +402,9 @@ func (em *emitter) rangeFunc(x *ast.RangeStmt, label string, sg *types.Signature
 }
 
 func (em *emitter) branch(x *ast.BranchStmt) string {
+	if to := em.jumps[x]; to != "" {
+		return "goto " + to
+	}
 	plain := x.Tok.String()
 	if x.Label != nil {
 		plain += " " + x.Label.Name

@@ -345,6 +345,7 @@ func (em *emitter) caseType(e ast.Expr) string {
 func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
 	var pre, b strings.Builder
 	b.WriteString(labelLine(label) + "select {\n")
+	end := em.breaks(x.Body, label)
 	em.enter(false)
 	for _, c := range x.Body.List {
 		cc := c.(*ast.CommClause)
@@ -381,13 +382,45 @@ func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
 			}
 		}
 		b.WriteString(em.stmts(cc.Body))
+		if n := len(cc.Body); n > 0 { // yaegi goes to the end of the select after the last statement, whatever that is
+			if _, ok := cc.Body[n-1].(*ast.BranchStmt); ok {
+				b.WriteString("_ = 0\n")
+			}
+		}
 	}
 	em.leave(false)
-	b.WriteString("}\n")
+	b.WriteString("}\n" + end)
 	if pre.Len() > 0 {
 		return em.at(x.Pos(), true) + "{\n" + pre.String() + b.String() + "}\n"
 	}
 	return em.at(x.Pos(), true) + b.String()
+}
+
+// breaks finds the break statements that leave a select: yaegi takes them for
+// ones of the loop around it, so they become jumps to the label that it returns.
+func (em *emitter) breaks(body *ast.BlockStmt, label string) string {
+	end, name := "", em.fresh("L")
+	var walk func(n ast.Node, inner bool)
+	walk = func(n ast.Node, inner bool) {
+		ast.Inspect(n, func(m ast.Node) bool {
+			switch m := m.(type) {
+			case *ast.FuncLit:
+				return false
+			case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+				if !inner && m != n {
+					walk(m, true)
+					return false
+				}
+			case *ast.BranchStmt:
+				if m.Tok == token.BREAK && (m.Label == nil && !inner || m.Label != nil && label != "" && m.Label.Name == label) {
+					em.jumps[m], end = name, name+":\n{ }\n"
+				}
+			}
+			return true
+		})
+	}
+	walk(body, false)
+	return end
 }
 
 // simple writes a statement that may stand in a header.
