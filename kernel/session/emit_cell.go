@@ -90,7 +90,7 @@ func (em *emitter) declaration(d *decl) {
 		gd := t.s.synthetic(d).(*ast.GenDecl)
 		o := em.info.Defs[gd.Specs[0].(*ast.ValueSpec).Names[0]]
 		ts := em.typ(o.Type())
-		if strings.Contains(ts, "struct{") { // yaegi takes the fields' names for variables that it waits for
+		if strings.Contains(ts, "struct{") || strings.Contains(strings.ReplaceAll(ts, "interface{}", ""), "interface{") { // yaegi takes the fields' names for variables that it waits for
 			n := em.fresh("R_type")
 			t.typeDefs.WriteString("type " + n + " = " + ts + "\n")
 			ts = n

@@ -69,6 +69,9 @@ func (em *emitter) expr(e ast.Expr) string {
 	case *ast.CallExpr:
 		return em.call(e)
 	case *ast.StarExpr:
+		if z, ok := em.zeroInterface(e); ok {
+			return z
+		}
 		return "*" + em.expr(e.X)
 	case *ast.UnaryExpr:
 		if ix, ok := ast.Unparen(e.X).(*ast.IndexExpr); ok && e.Op == token.AND {
@@ -84,6 +87,18 @@ func (em *emitter) expr(e ast.Expr) string {
 	}
 	em.fail(e.Pos(), "unsupported expression %T", e)
 	return ""
+}
+
+// zeroInterface writes *new(T) for an interface T: what yaegi reads through a
+// pointer is not nil.
+func (em *emitter) zeroInterface(e *ast.StarExpr) (string, bool) {
+	t := em.info.TypeOf(e)
+	c, ok := e.X.(*ast.CallExpr)
+	if !ok || t == nil || !types.IsInterface(t) || !em.info.Types[c.Fun].IsBuiltin() || !em.info.Types[c.Args[0]].IsType() {
+		return "", false
+	}
+	ts := em.typ(t)
+	return em.helper("H_zero_"+mangle(ts), fmt.Sprintf("func H_zero_%s() %s { var z %s; return z }", mangle(ts), ts, ts)) + "()", true
 }
 
 // key writes a map's key or, for an array or slice, an index: of type any it is
