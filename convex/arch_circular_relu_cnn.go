@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/cmplx"
+	"sort"
 	"strings"
 
 	"gonum.org/v1/gonum/dsp/fourier"
@@ -35,6 +36,11 @@ import (
 //
 // The variables are the real and imaginary parts of c_i: c_0 (and c_{d/2} for
 // even d), then twice those of each pair (k, d-k), so that all weigh the same.
+//
+// Where there are too many patterns to list and nd is above 5000, such as for
+// images, the program is that over the neurons of a search instead, each with its
+// weight as the variable: its scope is restricted to these neurons, and
+// GlobalLower bounds all networks.
 //
 // Networks keep row j of Hidden for w_1j, Output for w_2j and Extra "filters"
 // (m×d) for the filter u_1j = … = u_(L-2)j.
@@ -87,10 +93,6 @@ func (a CircularReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*P
 	if err != nil {
 		return nil, err
 	}
-	pat, err := p.patternsFor(ctx, t.X, s, nil)
-	if err != nil {
-		return nil, err
-	}
 	spectrum, basis := spectralBasis(t.d)
 	parts := make([]int, len(spectrum))
 	for i, b := range spectrum {
@@ -107,21 +109,51 @@ func (a CircularReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*P
 	}
 	XF := new(mat.Dense)
 	XF.Mul(t.X, basis)
-	m := &MaskedData{X: XF, Patterns: pat, Signed: true}
-	prog := &Program{
-		Samples: t.n, Outputs: 1,
-		Loss: t.loss, Op: m.Op(), Blocks: m.Blocks(),
-		Penalty: PartsL2(kappa*p.Beta, parts), Cones: m.Cones(),
-		Patterns: pat,
+	m := &MaskedData{X: XF, Signed: true}
+	pen := PartsL2(kappa*p.Beta, parts)
+	large := t.n*t.d > circularSearch
+	var neurons [][]float64 // found in place of patterns
+	var search func() (*Patterns, error)
+	if t.loss.anyGrad() != nil {
+		search = func() (pat *Patterns, err error) {
+			if !large {
+				return p.searchPatterns(ctx, m, t.loss, pen, s)
+			}
+			pat, neurons, err = p.searchNeurons(ctx, m, t.loss, pen, s)
+			return pat, err
+		}
 	}
-	if pat.Complete {
+	if m.Patterns, err = p.patternsFor(ctx, t.X, s, search); err != nil {
+		return nil, err
+	}
+	var prog *Program
+	if neurons != nil {
+		prog = neuronColumns(m, t.loss, kappa*p.Beta).plain(neurons)
+		prog.Name = ""
+	} else {
+		prog = &Program{
+			Samples: t.n, Outputs: 1,
+			Loss: t.loss, Op: m.Op(), Blocks: m.Blocks(),
+			Penalty: pen, Cones: m.Cones(),
+			Patterns: m.Patterns,
+		}
+	}
+	if m.Patterns.Complete {
 		prog.Scope = Global
+	} else {
+		beta := kappa * p.Beta
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 { return spectralBound(ctx, XF, parts, v) / beta }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
 		net := newNetwork(a, t.d, 1)
 		var hidden, output, filters []float64
 		for g, b := range prog.Blocks {
-			z := append([]float64(nil), b.Of(x)...)
+			z, sign := append([]float64(nil), b.Of(x)...), m.Sign(g)
+			if neurons != nil {
+				w := z[0]
+				z, sign = append([]float64(nil), neurons[g]...), math.Copysign(1, w)
+				scale(math.Abs(w), z)
+			}
 			for _, sb := range spectrum {
 				scale(1/sb.Weight, sb.Of(z))
 			}
@@ -130,16 +162,189 @@ func (a CircularReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (*P
 				continue
 			}
 			filters, hidden = append(filters, u...), append(hidden, w1...)
-			output = append(output, m.Sign(g)*w2)
-			net.gate = append(net.gate, m.Pattern(g))
+			output = append(output, sign*w2)
+			if neurons == nil {
+				net.gate = append(net.gate, m.Pattern(g))
+			}
 		}
-		net.setNeurons(hidden, output)
 		if k := len(output); k > 0 {
+			net.Hidden, net.Output = mat.NewDense(k, t.d, hidden), mat.NewDense(k, 1, output)
 			net.Extra = map[string]*mat.Dense{"filters": mat.NewDense(k, t.d, filters)}
 		}
 		return net, nil
 	}
 	return prog, nil
+}
+
+// circularSearch is the number of samples times variables up to which the program
+// is over patterns: beyond, a cone of one pattern alone takes seconds.
+const circularSearch = 5000
+
+// searchNeurons finds patterns of the neurons of m that matter under a penalty by
+// parts, and such neurons, of penalty 1 each. With an output bias it alternates
+// with the optimal bias over what it found.
+func (p *Problem) searchNeurons(ctx context.Context, m *MaskedData, loss Fn, pen Penalty, s *Settings) (*Patterns, [][]float64, error) {
+	neurons := [][]float64{}
+	b := []float64{0}
+	for round := 0; ; round++ {
+		pat, err := generatePatterns(ctx, m, shifted(loss, b), pen, p.Seed, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, nr := range pat.net {
+			c := append([]float64(nil), nr.v...)
+			scale(1/normOfParts(c, pen.Parts), c)
+			neurons = append(neurons, c)
+		}
+		if !p.OutputBias || round == 3 || ctx.Err() != nil {
+			return pat, neurons, nil
+		}
+		_, d := m.X.Dims()
+		prog := neuronColumns(m, loss, unitPenalty(pen, Block{Rows: d, Cols: 1, Weight: 1})).plain(neurons).withOutputBias()
+		sol, err := SolveProgram(ctx, prog, &Settings{Tol: 1e-5, Progress: func(Progress) {}})
+		if err != nil {
+			return nil, nil, err
+		}
+		next := sol.Certificate.X[len(sol.Certificate.X)-1]
+		if math.Abs(next-b[0]) <= 1e-3*math.Max(math.Abs(next), norm2(loss.Labels)/math.Sqrt(float64(prog.Op.Rows))) {
+			return pat, neurons, nil
+		}
+		b = []float64{next}
+	}
+}
+
+// neuronColumns is the group lasso over neurons c of penalty 1, (X c)_+ each.
+func neuronColumns(m *MaskedData, loss Fn, beta float64) *columnSearch {
+	n, _ := m.X.Dims()
+	return &columnSearch{
+		loss: loss, beta: beta, samples: n, outputs: 1, width: 1,
+		column: func(c []float64) []float64 {
+			f := make([]float64, n)
+			for i := range f {
+				f[i] = math.Max(0, dot(m.X.RawRowView(i), c))
+			}
+			return f
+		},
+	}
+}
+
+// spectralBound is an upper bound on max { |v'(A c)_+| : Σ_p |c_p| ≤ 1 }, c_p the
+// parts of c, of one or two numbers. With w = (sv)_+, u = (-sv)_+ and any λ_i in
+// [0, 1], by (t)_+ ≥ λ t,
+//
+//	s v'(A c)_+ ≤ Σ_i w_i (a_i'c)_+ - λ_i u_i a_i'c,
+//
+// which is convex in c and so largest at a vertex of the ball, a c of one part.
+// In a part of two numbers there are as many pieces as samples, walked through
+// by angle. λ starts at ½ and follows a few subgradients of the maximum.
+func spectralBound(ctx context.Context, A *mat.Dense, parts []int, v []float64) float64 {
+	const steps = 100
+	n, d := A.Dims()
+	M := 0.0
+	for _, s := range []float64{1, -1} {
+		lambda := make([]float64, n)
+		for i := range lambda {
+			lambda[i] = 0.5
+		}
+		best := math.Inf(1)
+		for it := range steps {
+			// The slope of a linear part, w/2 - λu, and weights w/2 of |a_i'c|.
+			slope, w := make([]float64, n), make([]float64, n)
+			for i, t := range v {
+				if t *= s; t > 0 {
+					slope[i], w[i] = t/2, t/2
+				} else {
+					slope[i] = lambda[i] * t
+				}
+			}
+			top, at := 0.0, 0
+			var direction []float64
+			for j := 0; j < d; {
+				size := parts[at]
+				if value, c := vertexMax(A.Slice(0, n, j, j+size).(*mat.Dense), slope, w); value > top {
+					top, direction = value, make([]float64, d)
+					copy(direction[j:], c)
+				}
+				j, at = j+size, at+1
+			}
+			best = math.Min(best, top)
+			if direction == nil || ctx.Err() != nil {
+				break
+			}
+			// Down the subgradient -u_i a_i'c, by steps that shrink.
+			g, size := make([]float64, n), 0.0
+			for i, t := range v {
+				if t *= s; t < 0 {
+					g[i] = t * dot(A.RawRowView(i), direction)
+					size += g[i] * g[i]
+				}
+			}
+			if size == 0 {
+				break
+			}
+			for i := range lambda {
+				lambda[i] = min(1, max(0, lambda[i]-0.1*top/size/math.Sqrt(float64(1+it))*g[i]))
+			}
+		}
+		M = math.Max(M, best)
+	}
+	return M * (1 + 1e-9)
+}
+
+// vertexMax is the maximum of Σ_i slope_i a_i'c + w_i |a_i'c| over unit c, for
+// rows a_i of one or two numbers, and a maximiser.
+func vertexMax(A *mat.Dense, slope, w []float64) (float64, []float64) {
+	n, k := A.Dims()
+	row := func(i int) (x, y float64) {
+		if x = A.At(i, 0); k == 2 {
+			y = A.At(i, 1)
+		}
+		return x, y
+	}
+	var qx, qy, zx, zy float64 // the linear part, and Σ ±w_i a_i on the first piece
+	angle, order := make([]float64, n), make([]int, 0, n)
+	for i := range n {
+		x, y := row(i)
+		qx, qy = qx+slope[i]*x, qy+slope[i]*y
+		if w[i] == 0 || x == 0 && y == 0 {
+			continue
+		}
+		if x < 0 || x == 0 && y < 0 { // a_i and -a_i are one
+			x, y = -x, -y
+		}
+		zx, zy = zx+w[i]*x, zy+w[i]*y
+		// c = (cos t, sin t) turns from a_i's side at t = angle of a_i + π/2,
+		// which t from -π/2+ on meets in order of the angles, all in (-π/2, π/2].
+		angle[i] = math.Atan2(y, x)
+		order = append(order, i)
+	}
+	sort.Slice(order, func(a, b int) bool { return angle[order[a]] < angle[order[b]] })
+	best, c := -1.0, make([]float64, k)
+	look := func(x, y float64) {
+		if r := math.Hypot(x, y); r > best {
+			best = r
+			c[0] = 0
+			if r > 0 {
+				c[0] = x / r
+				if k == 2 {
+					c[1] = y / r
+				}
+			}
+		}
+	}
+	for j := 0; ; j++ {
+		look(qx+zx, qy+zy)
+		look(qx-zx, qy-zy)
+		if j == len(order) || k == 1 {
+			return best, c
+		}
+		i := order[j]
+		x, y := row(i)
+		if x < 0 || x == 0 && y < 0 {
+			x, y = -x, -y
+		}
+		zx, zy = zx-2*w[i]*x, zy-2*w[i]*y
+	}
 }
 
 // factors splits s = F c, given by the first half of c, into L-2 equal circular

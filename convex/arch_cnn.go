@@ -100,7 +100,7 @@ func (a CNN) Lower(ctx context.Context, p *Problem, s *Settings) (*Program, erro
 		}
 		var search func() (*Patterns, error)
 		if t.loss.anyGrad() != nil {
-			search = func() (*Patterns, error) { return p.searchPatterns(ctx, m, t.loss, s) }
+			search = func() (*Patterns, error) { return p.searchPatterns(ctx, m, t.loss, GroupL1(p.Beta), s) }
 		}
 		m.Patterns, err = p.patternsFor(ctx, m.X, s, search)
 	}
@@ -265,7 +265,7 @@ func (p *Problem) winnerPatterns(ctx context.Context, m *MaskedData, loss Fn, s 
 	cells, err := EnumeratePatterns(ctx, rows, s.MaxPatterns)
 	tooMany := errors.Is(err, ErrTooManyPatterns)
 	if tooMany && s.Samples == 0 && loss.anyGrad() != nil {
-		found, err := p.searchPatterns(ctx, m, loss, s)
+		found, err := p.searchPatterns(ctx, m, loss, GroupL1(p.Beta), s)
 		if err != nil {
 			return nil, err
 		}

@@ -92,7 +92,7 @@ func lowerReLU(ctx context.Context, p *Problem, t *checked, s *Settings) (*Progr
 	var search func() (*Patterns, error)
 	if t.loss.anyGrad() != nil {
 		search = func() (*Patterns, error) {
-			return p.searchPatterns(ctx, &MaskedData{X: t.X, Signed: true}, t.loss, s)
+			return p.searchPatterns(ctx, &MaskedData{X: t.X, Signed: true}, t.loss, GroupL1(p.Beta), s)
 		}
 	}
 	pat, err := p.patternsFor(ctx, t.X, s, search)

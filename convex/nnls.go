@@ -3,6 +3,7 @@ package convex
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -471,7 +472,7 @@ func norm2(x []float64) float64 {
 	if s > 1e-280 && s < 1e280 {
 		return math.Sqrt(s)
 	}
-	if len(x) == 0 {
+	if s == 0 && !slices.ContainsFunc(x, func(t float64) bool { return t != 0 }) {
 		return 0
 	}
 	return blas64.Nrm2(blas64.Vector{N: len(x), Inc: 1, Data: x})

@@ -84,15 +84,15 @@ func (prog *Program) freeFit(ctx context.Context) (v, x []float64, err error) {
 // searchPatterns finds the patterns of data that matter for ReLU neurons. With an
 // output bias the search alternates with the optimal bias over what it found,
 // by which the loss it sees is shifted.
-func (p *Problem) searchPatterns(ctx context.Context, data *MaskedData, loss Fn, s *Settings) (*Patterns, error) {
+func (p *Problem) searchPatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalty, s *Settings) (*Patterns, error) {
 	if !p.OutputBias {
-		return generatePatterns(ctx, data, loss, p.Beta, p.Seed, s)
+		return generatePatterns(ctx, data, loss, pen, p.Seed, s)
 	}
 	n, _, _, _ := data.Dims()
 	over := func(pat *Patterns) *Program {
 		m := *data
 		m.Patterns = pat
-		prog := &Program{Samples: n, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: GroupL1(p.Beta), Cones: m.Cones()}
+		prog := &Program{Samples: n, Outputs: 1, Loss: loss, Op: m.Op(), Blocks: m.Blocks(), Penalty: pen, Cones: m.Cones()}
 		return prog.withOutputBias()
 	}
 	found, err := data.samplePatterns(20, p.Seed)
@@ -104,7 +104,7 @@ func (p *Problem) searchPatterns(ctx context.Context, data *MaskedData, loss Fn,
 		return nil, err
 	}
 	for range 3 {
-		more, err := generatePatterns(ctx, data, shifted(loss, b), p.Beta, p.Seed, s)
+		more, err := generatePatterns(ctx, data, shifted(loss, b), pen, p.Seed, s)
 		if err != nil {
 			return nil, err
 		}

@@ -267,10 +267,11 @@ func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
 	return best
 }
 
-// plainDescent is descent for samples of several patches, whose neurons share
-// no such curvature: accelerated proximal gradient steps, of which every accepted
-// one lowers F.
-func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps int, stop func() bool) float64 {
+// plainDescent is descent for neurons that share no such curvature, those of
+// samples of several patches, and for penalties by parts: beta times the sum of
+// the norms of parts of v_j of the given lengths, each with a metric of its own.
+// Every accepted one of its accelerated proximal gradient steps lowers F.
+func plainDescent(m *maskedModel, loss Fn, beta float64, parts []int, metric, v, sgn []float64, steps int, stop func() bool) float64 {
 	k, d := len(sgn), m.d
 	pats := newBits(k, m.n)
 	f, grad, signed := make([]float64, m.samples), make([]float64, m.samples), make([]float64, k*d)
@@ -280,7 +281,7 @@ func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps
 		cost := 0.0
 		for j := range sgn {
 			wj := w[j*d:][:d]
-			cost += norm2(wj)
+			cost += normOfParts(wj, parts)
 			for i, x := range wj {
 				signed[j*d+i] = sgn[j] * x
 			}
@@ -293,11 +294,7 @@ func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps
 	x, y, next, g := append([]float64(nil), v...), append([]float64(nil), v...), make([]float64, k*d), make([]float64, k*d)
 	// 1/L from the norm of the data: Gershgorin over neurons is far too
 	// careful, so start there and let successes lengthen the step.
-	tr := 0.0
-	for i := 0; i < m.n; i++ {
-		tr += dot(m.x.Data[i*m.x.Stride:][:d], m.x.Data[i*m.x.Stride:][:d])
-	}
-	t := 10 / (tr + 1e-300)
+	t := 10.0
 	theta, fails := 1.0, 0
 	for it := 0; it < steps && !stop(); it++ {
 		value(y)
@@ -305,13 +302,17 @@ func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps
 		m.adjoint(g, grad, pats)
 		for j := range sgn {
 			yj, nj, gj := y[j*d:][:d], next[j*d:][:d], g[j*d:][:d]
-			for i := range nj {
-				nj[i] = yj[i] - t*sgn[j]*gj[i]
-			}
-			if nn := norm2(nj); nn <= t*beta {
-				clear(nj)
-			} else {
-				scale(1-t*beta/nn, nj)
+			for p, size := range parts {
+				step, to := t/metric[p], nj[:size]
+				for i := range to {
+					to[i] = yj[i] - step*sgn[j]*gj[i]
+				}
+				if nn := norm2(to); nn <= step*beta {
+					clear(to)
+				} else {
+					scale(1-step*beta/nn, to)
+				}
+				yj, nj, gj = yj[size:], nj[size:], gj[size:]
 			}
 		}
 		val := value(next)
@@ -346,6 +347,33 @@ func plainDescent(m *maskedModel, loss Fn, beta float64, v, sgn []float64, steps
 	return cur
 }
 
+// normOfParts is the sum of the norms of the parts of z.
+func normOfParts(z []float64, parts []int) float64 {
+	s := 0.0
+	for _, size := range parts {
+		s += norm2(z[:size])
+		z = z[size:]
+	}
+	return s
+}
+
+// partCurvature is the sum of the squares of the columns of x in each part: the
+// metric of plainDescent.
+func partCurvature(x blas64.General, parts []int) []float64 {
+	metric, top := make([]float64, len(parts)), 0.0
+	for i := range x.Rows {
+		row := x.Data[i*x.Stride:]
+		for p, size := range parts {
+			metric[p] += dot(row[:size], row[:size])
+			top, row = math.Max(top, metric[p]), row[size:]
+		}
+	}
+	for p := range metric { // a part without data stays where it is
+		metric[p] = math.Max(metric[p], 1e-12*top+1e-300)
+	}
+	return metric
+}
+
 // neuron is a unit of a two-layer network with its sign: s (x'v)_+.
 type neuron struct {
 	v    []float64
@@ -377,22 +405,30 @@ func GeneratePatterns(ctx context.Context, X *mat.Dense, loss Fn, beta float64, 
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	return generatePatterns(background(ctx), &MaskedData{X: X, Signed: true}, loss, beta, seed, s)
+	return generatePatterns(background(ctx), &MaskedData{X: X, Signed: true}, loss, GroupL1(beta), seed, s)
 }
 
 // generatePatterns is GeneratePatterns for networks whose neurons act on data
-// with several patches of a sample, and a scale.
-func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float64, seed uint64, s *Settings) (*Patterns, error) {
+// with several patches of a sample, and a scale, or whose penalty is by parts.
+func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalty, seed uint64, s *Settings) (*Patterns, error) {
 	s = s.withDefaults()
+	_, d := data.X.Dims()
+	beta := unitPenalty(pen, Block{Rows: d, Cols: 1, Weight: 1})
 	g := &generator{
-		m: newMaskedModel(data), loss: loss, beta: beta, rng: rand.New(rand.NewPCG(seed, 0x6761746573)),
+		m: newMaskedModel(data), loss: loss, beta: beta, parts: pen.Parts, rng: rand.New(rand.NewPCG(seed, 0x6761746573)),
 		mon: NewMonitor(ctx, "patterns", s), data: data, seen: map[string]int{},
 	}
-	g.down = func(v, sgn []float64, steps int, stop func() bool) float64 {
-		return plainDescent(g.m, loss, beta, v, sgn, steps, stop)
-	}
-	if g.m.patches == 1 {
+	if g.m.patches == 1 && g.parts == nil {
 		g.down = newDescent(data.X, loss, beta).run
+	} else {
+		parts := g.parts
+		if parts == nil {
+			parts = []int{d}
+		}
+		metric := partCurvature(g.m.x, parts)
+		g.down = func(v, sgn []float64, steps int, stop func() bool) float64 {
+			return plainDescent(g.m, loss, beta, parts, metric, v, sgn, steps, stop)
+		}
 	}
 	if err := g.run(ctx, s); err != nil {
 		return nil, err
@@ -408,13 +444,14 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, beta float
 const generationTime = 20 * time.Second
 
 type generator struct {
-	m    *maskedModel
-	data *MaskedData // without patterns
-	loss Fn
-	beta float64
-	rng  *rand.Rand
-	mon  *Monitor
-	down func(v, sgn []float64, steps int, stop func() bool) float64
+	m     *maskedModel
+	data  *MaskedData // without patterns
+	loss  Fn
+	beta  float64
+	parts []int // of a penalty by parts
+	rng   *rand.Rand
+	mon   *Monitor
+	down  func(v, sgn []float64, steps int, stop func() bool) float64
 
 	bits [][]uint64     // patterns kept
 	gate [][]float64    // a vector of each
@@ -463,9 +500,8 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		deadline = time.Now().Add(time.Until(dl) / 2)
 	}
 	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
-	if g.data.winners {
-		g.descents(stop)
-		return nil
+	if g.data.winners || g.parts != nil {
+		return g.descents(stop)
 	}
 	quiet := 0
 	var history []float64
@@ -501,22 +537,34 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 
 // descents searches by descents alone, where the cones are not those of the
 // signs of the rows: after each, neurons that violate the dual constraint
-// join, as small ones, for the next. The patterns of the last round are kept.
-func (g *generator) descents(stop func() bool) {
+// join, as small ones, for the next, and the weights are set to the optimum over
+// the directions reached. The patterns of the last round are kept.
+// With a penalty by parts those that join have one part, as the vertices of its
+// unit ball.
+func (g *generator) descents(stop func() bool) error {
 	const starts = 64
-	d := g.m.d
+	d, climbs := g.m.d, 40
+	rounds, steps := 20, 100
+	if g.parts != nil {
+		climbs, rounds, steps = 0, 200, 400
+	}
 	g.descend(0, 200, 150, stop)
-	for round := 1; round < 20 && !stop(); round++ {
+	for round := 1; round < rounds && !stop(); round++ {
 		before, net := g.value, g.net
 		us, sgn := make([]float64, starts*d), make([]float64, starts)
-		for i := range us {
-			us[i] = g.rng.NormFloat64()
-		}
 		for j := range sgn {
+			at, size := 0, d
+			if g.parts != nil {
+				p := g.rng.IntN(len(g.parts))
+				at, size = sumInts(g.parts[:p]), g.parts[p]
+			}
+			for i := range size {
+				us[j*d+at+i] = g.rng.NormFloat64()
+			}
 			sgn[j] = 1 - 2*float64(j%2)
 		}
 		pats := newBits(starts, g.m.n)
-		phi := ascend(g.m, us, sgn, g.theta, pats, 40)
+		phi := ascend(g.m, us, sgn, g.theta, pats, climbs)
 		g.bits, g.gate, g.idle, g.seen = nil, nil, nil, map[string]int{}
 		size := 1.0
 		for _, nr := range net {
@@ -531,14 +579,64 @@ func (g *generator) descents(stop func() bool) {
 				g.net = append(g.net, neuron{u, sgn[j]})
 			}
 		}
-		g.descend(round, 0, 100, stop)
+		g.descend(round, 0, steps, stop)
+		if err := g.reweigh(); err != nil {
+			return err
+		}
 		if g.value == before {
 			g.net = net
 		}
 		if before-g.value < 1e-4*math.Abs(g.value) {
-			return
+			return nil
 		}
 	}
+	return nil
+}
+
+// reweigh sets the sizes and signs of the neurons of the network to those of the
+// optimum over their directions.
+func (g *generator) reweigh() error {
+	d := g.m.d
+	pats, all := newBits(len(g.net), g.m.n), []float64(nil)
+	for _, nr := range g.net {
+		all = append(all, nr.v...)
+	}
+	g.m.patternsOf(pats, all)
+	norm := func(v []float64) float64 {
+		if g.parts != nil {
+			return normOfParts(v, g.parts)
+		}
+		return norm2(v)
+	}
+	us := make([][]float64, len(g.net))
+	for j, nr := range g.net {
+		us[j] = all[j*d:][:d]
+		scale(1/norm(nr.v), us[j])
+	}
+	at := 0
+	c := &columnSearch{loss: g.loss, beta: g.beta, samples: g.m.samples, outputs: 1, width: 1, column: func(u []float64) []float64 {
+		f := make([]float64, g.m.samples)
+		g.m.forward(f, u, pats[at:at+1])
+		at++
+		return f
+	}}
+	prog := c.plain(us)
+	sol, err := SolveProgram(context.Background(), prog, &Settings{Tol: 1e-5, MaxIter: 20_000, Progress: func(Progress) {}})
+	if err != nil || !(sol.Certificate.Primal < g.value) {
+		return err
+	}
+	g.net = nil
+	for j, w := range sol.Certificate.X {
+		if w != 0 {
+			scale(math.Abs(w), us[j])
+			g.net = append(g.net, neuron{us[j], math.Copysign(1, w)})
+		}
+	}
+	g.value = sol.Certificate.Primal
+	prog.Op.Apply(g.f, sol.Certificate.X)
+	g.loss.anyGrad()(g.theta, g.f)
+	scale(-1, g.theta)
+	return nil
 }
 
 // price searches for neurons that violate the dual constraint at theta and

@@ -74,6 +74,9 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		start = make([]float64, prog.Op.Cols)
 	} else {
 		prog.repair(start)
+		if prog.Op.Rows <= maxPruned {
+			prog.pruneBlocks(start)
+		}
 		for i, b := range prog.Blocks {
 			in[i] = in[i] || norm2(b.Of(start)) > 0
 		}
@@ -86,6 +89,7 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 	if err := look(start); err != nil {
 		return nil, err
 	}
+	warm := norm2(start) > 0
 	v := append([]float64(nil), best.dual...)
 	iterations := 0
 	end := func(status Status) (*Point, error) {
@@ -102,7 +106,10 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		if status, stop := mon.Stop(iterations, 100*conicLimit); stop {
 			return end(status)
 		}
-		added := prog.price(ctx, v, in, max(prog.Op.Rows, 50))
+		added := 0
+		if round > 0 || !warm { // the slope at a start is no price yet
+			added = prog.price(ctx, v, in, max(prog.Op.Rows, 50))
+		}
 		if added == 0 && round > 0 && tol <= 0.1*s.Tol {
 			return end(Numerical) // nothing to add, and the gap is what rounding leaves
 		}
