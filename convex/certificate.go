@@ -121,6 +121,8 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 		return 0, nil, fmt.Errorf("convex: %w: it needs Conj of loss %q", errNoBound, prog.Loss.Name)
 	}
 	g := make([]float64, prog.Op.Cols)
+	v = append([]float64(nil), v...)
+	prog.Loss.intoDomain(v)
 	v, free := prog.orthogonalToFree(v)
 	prog.Op.Adjoint(g, v)
 	for _, b := range free {

@@ -1,5 +1,7 @@
 package convex
 
+import "math"
+
 // Fn is a convex function of a vector, as a struct of functions: a capability
 // is a field that is not nil, so a function written in a cell says by what it
 // leaves out what cannot be done with it. All functions must be safe to call
@@ -39,6 +41,17 @@ func (f Fn) anyGrad() func(dst, x []float64) {
 		return f.Grad
 	}
 	return f.Subgrad
+}
+
+// intoDomain moves v, minus a slope of f that rounding may have taken out of the
+// domain of Conj, back into it, where Kinks says what that is: the slopes.
+func (f Fn) intoDomain(v []float64) {
+	if f.Kinks == nil {
+		return
+	}
+	for i, t := range v {
+		v[i] = math.Max(-f.Kinks.Above[i], math.Min(f.Kinks.Below[i], t))
+	}
 }
 
 // Loss makes the data term of a problem from its labels. The zero value means

@@ -464,6 +464,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		for i := range theta {
 			theta[i] = s.xi[i] + (s.fplus[i]-s.f[i])/s.tau
 		}
+		r.loss.intoDomain(theta)
 		copy(s.f, s.fplus)
 		primal := r.loss.Value(f) + cost
 		r.keep(f, theta, primal)
