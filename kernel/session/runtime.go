@@ -449,7 +449,7 @@ func (r *rt) noConversion(x *any, to string) {
 			is = typeString(r.typeBehind(v.Type()))
 		}
 	}
-	panic(runtimeError("interface conversion: interface is " + is + ", not " + to))
+	panic(runtimeError("interface conversion: interface {} is " + is + ", not " + to))
 }
 
 // equalAny is equal for values of any in the interpreter's form, which tells
