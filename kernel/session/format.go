@@ -67,6 +67,10 @@ func plain(v reflect.Value) (inner reflect.Value, typ string) {
 		for v.IsValid() && v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
+		if v.IsValid() && v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.Struct && v.Elem().NumField() > 1 && v.Elem().Type().Field(0).Tag == adapterTag {
+			v, typ = v.Elem().Field(0), ""
+			continue
+		}
 		if !v.IsValid() || v.Kind() != reflect.Struct || v.Type().String() != "interp.valueInterface" {
 			break
 		}
