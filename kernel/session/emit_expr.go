@@ -231,7 +231,38 @@ func (em *emitter) asInterfaceOf(to types.Type, it *types.Interface) string {
 		}
 		name += "_" + mangle(t)
 	}
+	b.WriteString(em.adapted(ts, it))
 	return em.helper(name, "func "+name+"(x interface{}) ("+ts+", bool) {\n"+b.String()+"r, ok := R_.Raw(&x).("+ts+")\nreturn r, ok\n}")
+}
+
+// adapterTag marks the structs that adapted makes: what counts is their first field.
+const adapterTag = `adapts:"1"`
+
+// adapted writes the way by which a value of a compiled type becomes an
+// interface of the session: yaegi does not look for methods on it, so a struct
+// of the methods stands for it.
+func (em *emitter) adapted(ts string, it *types.Interface) string {
+	name := "H_adapt_" + mangle(ts)
+	var fields, methods, names, oks, inits strings.Builder
+	for i := range it.NumMethods() {
+		m := it.Method(i)
+		if !m.Exported() {
+			return ""
+		}
+		sg := m.Signature()
+		ps, as := em.numbered(sg)
+		f := "func" + em.signature(sg)
+		fmt.Fprintf(&fields, "; F%d %s", i, f)
+		fmt.Fprintf(&methods, "func (a *%s) %s(%s)%s { %sa.F%d(%s) }\n", name, m.Name(), ps, em.results(sg.Results()), returns(sg), i, as)
+		fmt.Fprintf(&names, ", %q", m.Name())
+		fmt.Fprintf(&oks, "f%d, ok := fs[%d].(%s)\nif !ok { var z %s; return z, false }\n", i, i, f, ts)
+		fmt.Fprintf(&inits, ", f%d", i)
+	}
+	if !em.t.s.helpers[name] && !em.t.helpers[name] {
+		fmt.Fprintf(&em.t.typeDefs, "type %s struct{ V interface{} %q%s }\n", name, adapterTag, fields.String())
+	}
+	em.helper(name, methods.String())
+	return fmt.Sprintf("if fs := R_.Methods(x%s); fs != nil {\n%sreturn &%s{x%s}, true\n}\n", names.String(), oks.String(), name, inits.String())
 }
 
 // wrapped is a helper that makes the session's values in an empty interface an

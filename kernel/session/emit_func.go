@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -120,6 +121,24 @@ func (em *emitter) funcBody(b *ast.BlockStmt, sg *types.Signature) string {
 	return " {\n" + pre + "R_.Run(func(" + em.fn.frame + " *R_.Frame) {\n" + body + "})\n" + ret + "}"
 }
 
+// setResults assigns the results of a return: one by one if nil is among them,
+// see oneByOne.
+func (em *emitter) setResults(f *function, names, vals []string) string {
+	if len(vals) == 1 || !slices.Contains(vals, "nil") {
+		return strings.Join(names, ", ") + " = " + strings.Join(vals, ", ") + "\n"
+	}
+	var values, set strings.Builder
+	for i, v := range vals {
+		if v != "nil" {
+			t := em.fresh("v")
+			fmt.Fprintf(&values, "var %s %s = %s\n", t, em.typ(f.results.At(i).Type()), v)
+			v = t
+		}
+		set.WriteString(names[i] + " = " + v + "\n")
+	}
+	return values.String() + set.String()
+}
+
 // giveBack writes the return of values that are expressions already.
 func (em *emitter) giveBack(f *function, vals []string) string {
 	all := strings.Join(vals, ", ")
@@ -137,14 +156,14 @@ func (em *emitter) giveBack(f *function, vals []string) string {
 				}
 			}
 			if d := strings.Join(dst, ", "); d != all {
-				set = d + " = " + all + "\n"
+				set = em.setResults(f, dst, vals)
 			}
 		}
 		return set + fmt.Sprintf("c_%d = -1\nreturn false\n", f.loop.id)
 	case f.frame != "": // the results are variables outside the frame
 		set := ""
 		if names := strings.Join(f.names, ", "); len(vals) > 0 && names != all {
-			set = names + " = " + all + "\n"
+			set = em.setResults(f, f.names, vals)
 		}
 		return set + "return\n"
 	}

@@ -286,6 +286,12 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 	}
 	line := em.at(x.For, true)
 	subject := em.header(x.X)
+	if p, ok := ty.Underlying().(*types.Pointer); ok { // to an array, which yaegi mistakes for its elements
+		subject = "(" + subject + ")[:]"
+		if x.Value == nil || isBlank(x.Value) {
+			subject = fmt.Sprintf("make([]struct{}, %d)", p.Elem().Underlying().(*types.Array).Len())
+		}
+	}
 	closure := em.needsClosure(x, x.Body)
 	vars := map[types.Object]bool{}
 	for _, e := range []ast.Expr{x.Key, x.Value} {

@@ -67,6 +67,10 @@ func plain(v reflect.Value) (inner reflect.Value, typ string) {
 		for v.IsValid() && v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
+		if v.IsValid() && v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.Struct && v.Elem().NumField() > 1 && v.Elem().Type().Field(0).Tag == adapterTag {
+			v, typ = v.Elem().Field(0), ""
+			continue
+		}
 		if !v.IsValid() || v.Kind() != reflect.Struct || v.Type().String() != "interp.valueInterface" {
 			break
 		}
@@ -471,7 +475,7 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 
 // typeString is a type as Go prints it.
 func typeString(t types.Type) string {
-	s := ownTypes(types.TypeString(t, (*types.Package).Name))
+	s := tight(ownTypes(types.TypeString(t, (*types.Package).Name)))
 	if !strings.Contains(s, "{") {
 		return s
 	}
@@ -484,6 +488,27 @@ func typeString(t types.Type) string {
 		}
 		return strings.TrimSuffix(b, "{") + " { "
 	})
+}
+
+// tight takes the spaces out of lists of type arguments, as package reflect has
+// them.
+func tight(s string) string {
+	var b strings.Builder
+	var open []rune
+	list := false // the last was a comma of such a list
+	for _, c := range s {
+		switch c {
+		case '[', '(', '{':
+			open = append(open, c)
+		case ']', ')', '}':
+			open = open[:max(0, len(open)-1)]
+		}
+		if !list || c != ' ' {
+			b.WriteRune(c)
+		}
+		list = c == ',' && len(open) > 0 && open[len(open)-1] == '['
+	}
+	return b.String()
 }
 
 var braces = regexp.MustCompile(`(struct|interface)\{\}?|\}`)

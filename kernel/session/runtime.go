@@ -70,7 +70,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
 		"GoPanic": r.goPanic, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "NoConversion": r.noConversion,
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
@@ -459,6 +459,24 @@ func (r *rt) is(x *any, name string) bool {
 	return typ == name
 }
 
+// methods are the methods of those names that a value of a compiled type has,
+// nil if it lacks one.
+func methods(x any, names ...string) []any {
+	v := reflect.ValueOf(x)
+	if !v.IsValid() {
+		return nil
+	}
+	var fs []any
+	for _, n := range names {
+		m := v.MethodByName(n)
+		if !m.IsValid() {
+			return nil
+		}
+		fs = append(fs, m.Interface())
+	}
+	return fs
+}
+
 // key is a key of a map of any: the value alone.
 func key(x any) any {
 	if v, _ := plain(reflect.ValueOf(x)); v.IsValid() && v.CanInterface() {
@@ -478,7 +496,7 @@ func (r *rt) noConversion(x *any, to string) {
 			is = typeString(r.typeBehind(v.Type()))
 		}
 	}
-	panic(runtimeError("interface conversion: interface is " + is + ", not " + to))
+	panic(runtimeError("interface conversion: interface {} is " + is + ", not " + to))
 }
 
 // equalAny is equal for values of any in the interpreter's form, which tells

@@ -58,6 +58,9 @@ type Session struct {
 	uniq      int
 	abandoned []<-chan outcome // cells that did not end when stopped
 	placed    map[int]placed   // by cell
+	declared  bool             // the last cell has changed declarations
+	// The cells that wrote the live declarations, and those that emitted them.
+	written, emitted map[int]bool
 
 	synth   sync.Map // source -> ast.Decl, see synthetic
 	aliases sync.Map // P_name -> import path
@@ -138,7 +141,7 @@ func (s *Session) reset() error {
 		s.imp = withModules{stdlib.Importer(s.fset), &s.mods}
 	}
 	s.mods.unload()
-	s.placed = map[int]placed{}
+	s.placed, s.declared = map[int]placed{}, true
 	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
 	s.rt = newRT(s.opt)
 	s.rt.number = s.number
@@ -253,14 +256,16 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 // has left behind, and as long as that lives.
 func (s *Session) unplace(base, loaded int) {
 	s.placed[s.count] = placed{filesFrom(s.fset, base), filesFrom(s.m.FileSet(), loaded), s.m.lasting}
-	written, emitted := map[int]bool{}, map[int]bool{}
-	for _, d := range s.world.Load().decls {
-		if d.node() != nil {
-			written[d.cell], emitted[d.emittedIn] = true, true
+	if s.declared { // or all lives where it did
+		s.written, s.emitted, s.declared = map[int]bool{}, map[int]bool{}, false
+		for _, d := range s.world.Load().decls {
+			if d.node() != nil {
+				s.written[d.cell], s.emitted[d.emittedIn] = true, true
+			}
 		}
 	}
 	for cell, p := range s.placed {
-		if !written[cell] {
+		if !s.written[cell] {
 			for _, f := range p.checked {
 				if strings.HasPrefix(f.Name(), "cell") { // the others are packages'
 					s.fset.RemoveFile(f)
@@ -268,7 +273,7 @@ func (s *Session) unplace(base, loaded int) {
 			}
 			p.checked = nil
 		}
-		if !emitted[cell] && (!p.lasting || cell < s.count-closureCells) {
+		if !s.emitted[cell] && (!p.lasting || cell < s.count-closureCells) {
 			for _, f := range p.loaded {
 				s.m.FileSet().RemoveFile(f)
 			}
@@ -322,7 +327,7 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 func (s *Session) commit(t *tx) {
 	for _, d := range t.w.decls {
 		if d.dirty { // the others are shared with who completes and inspects
-			d.dirty = false
+			d.dirty, s.declared = false, true
 		}
 	}
 	var gone []string
@@ -331,6 +336,7 @@ func (s *Session) commit(t *tx) {
 			gone = append(gone, d.emitted)
 		}
 	}
+	s.declared = s.declared || len(gone) > 0
 	s.world.Store(t.w)
 	s.m.forget(gone...)
 }
