@@ -243,3 +243,21 @@ func TestZeroData(t *testing.T) {
 		}
 	}
 }
+
+// Every architecture refuses a problem with both X and Patches, of which it
+// would have to leave one out silently.
+func TestBothDataAndPatches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(47, 48))
+	X, y := randomMatrix(rng, 4, 4), randomMatrix(rng, 4, 1)
+	for _, name := range Archs() {
+		a, err := LookupArch(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := Problem{X: X, Patches: []mat.Matrix{X, X}, Y: y, Arch: a, Beta: 0.1}
+		_, err = Solve(t.Context(), p, nil)
+		if err == nil || !strings.Contains(err.Error(), "both X and Patches") || !strings.Contains(err.Error(), "leave X out") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
