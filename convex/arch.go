@@ -44,3 +44,6 @@ func LookupArch(name string) (Arch, error) {
 	}
 	return a, nil
 }
+
+// maxLayers is the most layers of the networks that have any number.
+const maxLayers = 1000

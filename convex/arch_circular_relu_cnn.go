@@ -76,6 +76,8 @@ func (a CircularReLUCNN) check() error {
 	switch {
 	case a.layers() < 3:
 		return fmt.Errorf("convex: CircularReLUCNN.Layers is %d: want 3 or more (two layers are ReLU)", a.Layers)
+	case a.layers() > maxLayers:
+		return fmt.Errorf("convex: CircularReLUCNN.Layers is %d: want at most %d, since all of them are multiplied out", a.Layers, maxLayers)
 	case norm != "l2" && norm != "product_frobenius":
 		return fmt.Errorf("convex: CircularReLUCNN.FilterNorm is %q: want l2 or product_frobenius", a.FilterNorm)
 	case norm == "l2" && a.layers() > 3:

@@ -44,6 +44,9 @@ func (a DeepLinear) Lower(ctx context.Context, p *Problem, s *Settings) (*Progra
 	if a.layers() < 2 {
 		return nil, fmt.Errorf("convex: DeepLinear.Layers is %d: want 2 or more", a.Layers)
 	}
+	if a.layers() > maxLayers {
+		return nil, fmt.Errorf("convex: DeepLinear.Layers is %d: want at most %d, since all of them are multiplied out", a.Layers, maxLayers)
+	}
 	t, err := p.check()
 	if err != nil {
 		return nil, err

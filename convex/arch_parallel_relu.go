@@ -52,6 +52,9 @@ func (a ParallelReLU) Lower(ctx context.Context, p *Problem, s *Settings) (*Prog
 	if t.X == nil {
 		return nil, fmt.Errorf("convex: architecture %s takes X, not Patches", a.Name())
 	}
+	if m := (&twoLevel{K: units, n: t.n, h: t.d}); !m.fits(false) {
+		return nil, fmt.Errorf("convex: ParallelReLU.Units is %d: with X %d×%d a branch has %s: take fewer units, such as 2 to 100", units, t.n, t.d, tooManyWeights)
+	}
 	q := *p
 	q.X, q.Patching, q.Arch = nil, Patching{}, ThreeLayerReLUCNN{}
 	for range units {

@@ -88,6 +88,9 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 	if m.K == 1 {
 		tied = false // the same networks
 	}
+	if !m.fits(tied) {
+		return nil, fmt.Errorf("convex: architecture %s on %d samples of %d patches of %d numbers has %s: take fewer patches (a larger Stride, smaller images), or fewer samples", a.Name(), m.n, m.K, m.h, tooManyWeights)
+	}
 	search := func(ctx context.Context) *columnSearch {
 		return m.neuronSearch(ctx, tied, t.loss, p, s)
 	}
@@ -137,6 +140,27 @@ type twoLevel struct {
 	choice  []choice
 }
 
+// maxNeuronWeights is the most weights of a neuron, and maxRowNumbers the most
+// numbers of all patches: searching takes some 12 KB for each of the former, and
+// a copy of the latter, 3 and 1 GiB in all.
+const (
+	maxNeuronWeights = 1 << 18
+	maxRowNumbers    = 1 << 27
+)
+
+// tooManyWeights says what does not fit.
+var tooManyWeights = fmt.Sprintf("over %d weights a neuron or %d numbers in all, which would take gigabytes and hours", maxNeuronWeights, maxRowNumbers)
+
+// fits says whether there is memory and time to search for neurons.
+func (m *twoLevel) fits(tied bool) bool {
+	h, K := float64(m.h), float64(m.K)
+	weights := h*K + K
+	if tied {
+		weights = h + K
+	}
+	return weights <= maxNeuronWeights && float64(m.n)*h*K <= maxRowNumbers
+}
+
 // choice is the activation patterns of both layers and the signs between.
 type choice struct {
 	first  []bool    // bit k·n+i: patch k of sample i is active
@@ -156,6 +180,9 @@ func (m *twoLevel) enumerate(ctx context.Context, limit int, tied bool) error {
 	}
 	cells := make([]*Patterns, len(X))
 	combinations := math.Exp2(float64(m.K))
+	if combinations > 4*float64(limit) {
+		return ErrTooManyPatterns // before enumerating for nothing
+	}
 	for k, X := range X {
 		all, err := EnumeratePatterns(ctx, X, limit)
 		if err != nil {

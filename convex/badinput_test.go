@@ -243,3 +243,59 @@ func TestZeroData(t *testing.T) {
 		}
 	}
 }
+
+// Every architecture refuses a problem with both X and Patches, of which it
+// would have to leave one out silently.
+func TestBothDataAndPatches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(47, 48))
+	X, y := randomMatrix(rng, 4, 4), randomMatrix(rng, 4, 1)
+	for _, name := range Archs() {
+		a, err := LookupArch(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := Problem{X: X, Patches: []mat.Matrix{X, X}, Y: y, Arch: a, Beta: 0.1}
+		_, err = Solve(t.Context(), p, nil)
+		if err == nil || !strings.Contains(err.Error(), "both X and Patches") || !strings.Contains(err.Error(), "leave X out") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Networks too large for memory or for any patience are refused at once, with
+// advice.
+func TestTooLarge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(49, 50))
+	X, y := randomMatrix(rng, 10, 3), randomMatrix(rng, 10, 1)
+	many := make([]mat.Matrix, 100_000)
+	for k := range many {
+		many[k] = X
+	}
+	for _, c := range []struct {
+		p    Problem
+		want string
+	}{
+		{Problem{X: X, Arch: ParallelReLU{Units: 1_000_000}}, "take fewer units"},
+		{Problem{X: X, Arch: ParallelReLU{Units: math.MaxInt}}, "take fewer units"},
+		{Problem{Patches: many, Arch: ThreeLayerReLUCNN{}}, "take fewer patches"},
+		{Problem{X: X, Arch: DeepLinear{Layers: math.MaxInt}}, "at most 1000"},
+		{Problem{X: X, Arch: CircularReLUCNN{Layers: math.MaxInt, FilterNorm: "product_frobenius"}}, "at most 1000"},
+	} {
+		c.p.Y, c.p.Beta = y, 0.1
+		start := time.Now()
+		_, err := Solve(t.Context(), c.p, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) || time.Since(start) > 10*time.Second {
+			t.Errorf("%s: %v after %v, want %q", c.p.Arch.Name(), err, time.Since(start), c.want)
+		}
+	}
+	// What is allowed but takes minutes stops when told to.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	sol, err := Solve(ctx, Problem{X: X, Y: y, Arch: ParallelReLU{Units: 20_000}, Beta: 0.1}, nil)
+	if took := time.Since(start); took > 20*time.Second || (err == nil && sol.Status == Optimal && sol.Gap > 1e-6) {
+		t.Errorf("stopped after %v: %v %v", took, sol, err)
+	} else {
+		t.Logf("%v %v %v", took, sol, err)
+	}
+}

@@ -253,11 +253,11 @@ func (c *columnSearch) across(g, u []float64) {
 
 // uphill climbs |Φ(u)'v|₂, which value returns with its gradient g (unless nil),
 // from u, in place, by gradient steps whose length adapts.
-func (c *columnSearch) uphill(u []float64, value func(u, g []float64) float64) float64 {
+func (c *columnSearch) uphill(ctx context.Context, u []float64, value func(u, g []float64) float64) float64 {
 	g, trial, next := make([]float64, len(u)), make([]float64, len(u)), make([]float64, len(u))
 	c.unit(u)
 	best := value(u, g)
-	for it, step := 0, 1.0; it < 80 && step > 1e-4; it++ {
+	for it, step := 0, 1.0; it < 80 && step > 1e-4 && ctx.Err() == nil; it++ {
 		size := norm2(g)
 		if size == 0 {
 			break

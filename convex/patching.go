@@ -129,11 +129,13 @@ type cutImages struct {
 
 // patches are those of the problem, cut from X where that is images.
 func (p *Problem) patches() ([]mat.Matrix, error) {
-	if !p.Patching.given() {
-		return p.Patches, nil
-	}
-	if len(p.Patches) > 0 {
+	switch {
+	case len(p.Patches) > 0 && p.Patching.given():
 		return nil, errors.New("convex: the problem has both Patches and a Patching of X: give one")
+	case len(p.Patches) > 0 && !isNil(p.X):
+		return nil, errors.New("convex: the problem has both X and Patches: convolutional architectures take Patches, or X with a Patching: leave X out; others take X, not Patches: leave Patches out")
+	case !p.Patching.given():
+		return p.Patches, nil
 	}
 	if X, ok := p.X.(*mat.Dense); ok && p.cut != nil && p.cut.of == X && p.cut.by == p.Patching {
 		return p.cut.patches, nil

@@ -300,7 +300,7 @@ func (f *rectified) climb(ctx context.Context, c *columnSearch, v []float64, fro
 			if ctx.Err() != nil {
 				return
 			}
-			best := c.uphill(u, h.value)
+			best := c.uphill(ctx, u, h.value)
 			bits := newBits(1, R)
 			for range 20 {
 				h.value(u, nil)

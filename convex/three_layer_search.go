@@ -151,7 +151,7 @@ func (m *twoLevel) climb(ctx context.Context, c *columnSearch, v []float64, from
 			if ctx.Err() != nil {
 				return
 			}
-			c.uphill(theta, func(x, g []float64) float64 { return m.neuronValue(v, x, g) })
+			c.uphill(ctx, theta, func(x, g []float64) float64 { return m.neuronValue(v, x, g) })
 		}
 	})
 	value := func(theta []float64) float64 { return m.neuronValue(v, theta, nil) }
