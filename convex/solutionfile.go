@@ -104,10 +104,9 @@ func packRow(row []uint64, n int) string {
 // and the dual point scaled until it is feasible. p.Beta is that of the file's
 // solution when it is 0, and must else agree with it, as patterns of p must with
 // those of the file; gates that the solver chose must be those of some gate
-// vectors. The Solution that comes
-// back has nothing of the file but its point and its dual; Claimed objective
-// and bound of the file are returned beside it (the bound is -Inf when there
-// was none).
+// vectors. The Solution that comes back has nothing of the file but its point and
+// its dual; Claimed objective and bound of the file are returned beside it (the
+// bound is -Inf when there was none).
 func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol *Solution, objective, lower float64, err error) {
 	start := time.Now()
 	ctx = background(ctx)

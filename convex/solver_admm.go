@@ -324,7 +324,7 @@ func (a *admmSystem) factorMasked(m *MaskedData) error {
 			a.inner.Data[i*d+i]++
 		}
 		if !cholLower(a.inner) {
-			return fmt.Errorf("convex: admm: I + X'X is not positive definite: the columns of X differ too much in size")
+			return fmt.Errorf("convex: admm: I + X'X is not positive definite: the columns of X differ too much in size, so scale them alike (data.FitStandardizer)")
 		}
 		blas64.Trsm(blas.Right, blas.Trans, 1, blas64.Triangular{Uplo: blas.Lower, Diag: blas.NonUnit, N: d, Stride: d, Data: a.inner.Data}, y)
 	}
@@ -420,7 +420,7 @@ func (a *admmSystem) factorGram(m *MaskedData, signs float64) error {
 		}
 	}
 	if !cholLower(K) {
-		return fmt.Errorf("convex: admm: B + A'A is not positive definite: the columns of X differ too much in size")
+		return fmt.Errorf("convex: admm: B + A'A is not positive definite: the columns of X differ too much in size, so scale them alike (data.FitStandardizer)")
 	}
 	a.gram = K
 	return nil

@@ -501,7 +501,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	}
 	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
 	if g.data.winners || g.parts != nil {
-		return g.descents(stop)
+		return g.descents(ctx, stop)
 	}
 	quiet := 0
 	var history []float64
@@ -541,7 +541,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 // the directions reached. The patterns of the last round are kept.
 // With a penalty by parts those that join have one part, as the vertices of its
 // unit ball.
-func (g *generator) descents(stop func() bool) error {
+func (g *generator) descents(ctx context.Context, stop func() bool) error {
 	const starts = 64
 	d, climbs := g.m.d, 40
 	rounds, steps := 20, 100
@@ -580,7 +580,7 @@ func (g *generator) descents(stop func() bool) error {
 			}
 		}
 		g.descend(round, 0, steps, stop)
-		if err := g.reweigh(); err != nil {
+		if err := g.reweigh(ctx); err != nil {
 			return err
 		}
 		if g.value == before {
@@ -595,7 +595,7 @@ func (g *generator) descents(stop func() bool) error {
 
 // reweigh sets the sizes and signs of the neurons of the network to those of the
 // optimum over their directions.
-func (g *generator) reweigh() error {
+func (g *generator) reweigh(ctx context.Context) error {
 	d := g.m.d
 	pats, all := newBits(len(g.net), g.m.n), []float64(nil)
 	for _, nr := range g.net {
@@ -621,7 +621,7 @@ func (g *generator) reweigh() error {
 		return f
 	}}
 	prog := c.plain(us)
-	sol, err := SolveProgram(context.Background(), prog, &Settings{Tol: 1e-5, MaxIter: 20_000, Progress: func(Progress) {}})
+	sol, err := SolveProgram(ctx, prog, &Settings{Tol: 1e-5, MaxIter: 20_000, Progress: func(Progress) {}})
 	if err != nil || !(sol.Certificate.Primal < g.value) {
 		return err
 	}

@@ -654,8 +654,9 @@ func (r *workingSetRun) bound(theta []float64, worst float64, all bool) float64 
 	return relativeGap(r.best.primal, r.lower)
 }
 
-// firstSigma is the step for which the proximal term moves groups that exceed
-// their dual bound twice by about their final size: the size of a warm start, or of the best fit by one group.
+// firstSigma is the step for which the proximal term moves groups at twice their
+// dual bound by about their final size: the size of a warm start, or of the best
+// fit by one group.
 func (r *workingSetRun) firstSigma(theta []float64, warm []*ssnGroup) float64 {
 	if len(warm) > 0 {
 		mean := 0.0

@@ -125,9 +125,9 @@ func (em *emitter) tryPromoted(n *types.Named, sel *types.Selection, m *types.Fu
 	return fmt.Sprintf("func (r %s) %s(%s)%s { %sr%s.%s(%s) }\n", recv, m.Name(), ps, em.results(sg.Results()), returns(sg), path, m.Name(), as), true
 }
 
-// published are the methods by which a value tells how it is shown, which
-// errors it is and what it is in JSON, with the number of their parameters. The session calls them
-// itself, since reflection finds no methods on yaegi's values.
+// published are the methods by which a value tells how it is shown, which errors
+// it is and what it is in JSON, with the number of their parameters. The session
+// calls them itself, since reflection finds no methods on yaegi's values.
 var published = map[string]int{
 	"String": 0, "Error": 0, "GoString": 0, "HTML": 0, "Markdown": 0, "Latex": 0, "SVG": 0, "PNG": 0, "JPEG": 0,
 	"Unwrap": 0, "Is": 1, "As": 1,

@@ -301,10 +301,11 @@ func jsonFields(v reflect.Value, u *types.Struct, read bool) []jsonField {
 	collect = func(v reflect.Value, u *types.Struct, depth int) {
 		for i := range u.NumFields() {
 			f := u.Field(i)
-			name, options, _ := strings.Cut(reflect.StructTag(u.Tag(i)).Get("json"), ",")
-			if name == "-" && options == "" {
+			tag := reflect.StructTag(u.Tag(i)).Get("json")
+			if tag == "-" {
 				continue
 			}
+			name, options, _ := strings.Cut(tag, ",")
 			fv, t := v.Field(i), f.Type()
 			if f.Embedded() && name == "" {
 				if p, ok := t.Underlying().(*types.Pointer); ok {

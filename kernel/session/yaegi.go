@@ -207,7 +207,7 @@ func (s *Session) load(src string) (err error) {
 			err = &CellError{Kind: KindInterpreter, Msg: fmt.Sprint("the interpreter failed: ", r)}
 		}
 	}()
-	s.m.lasting = strings.Count(src, "func(") > 0 // what declares functions lives as long as these
+	s.m.lasting = strings.Contains(src, "func(") // what declares functions lives as long as these
 	p, err := s.m.Compile(src)
 	if err == nil {
 		_, err = s.m.Execute(p)
