@@ -126,7 +126,7 @@ type Settings struct {
 	MaxIter     int            // iterations; 0: the solver's own limit
 	TimeLimit   time.Duration  // 0: none
 	Warm        *Solution      // start from this solution of a program with the same variables
-	Progress    func(Progress) // called at most about ten times a second; nil: DefaultProgress
+	Progress    func(Progress) // called at most about ten times a second, and with the certified outcome; nil: DefaultProgress
 	MaxPatterns int            // solve over all activation patterns when there are at most this many; default 50000
 	Samples     int            // when there are more: sample this many; 0: 500 for gated networks, a search for those that matter for ReLU networks
 	MaxMemory   int64          // bytes a solve may take (Program.Memory); 0: what the machine has free
@@ -217,6 +217,7 @@ type Progress struct {
 	Active  int           // blocks that are not zero
 	Elapsed time.Duration // since the solve began
 	ETA     time.Duration // estimate of the time left; 0 when unknown
+	Done    bool          // the solve is over: the certified outcome
 }
 
 // DefaultProgress receives the reports of solves whose Settings.Progress is

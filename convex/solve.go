@@ -16,9 +16,10 @@ import (
 // An error means that the problem could not be run. A cancelled context, a
 // deadline, or a limit of s is not an error: the Solution then holds the best
 // network found, with its certificate and an honest Status.
-func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
+func Solve(ctx context.Context, p Problem, s *Settings) (sol *Solution, err error) {
 	start := time.Now()
 	s = s.withDefaults()
+	defer func() { s.reportDone(sol) }()
 	s.record, s.own = &record{start: start}, true
 	ctx, cancel := s.limit(ctx, start)
 	defer cancel()
@@ -29,7 +30,7 @@ func Solve(ctx context.Context, p Problem, s *Settings) (*Solution, error) {
 	if s.Use == nil && s.Solver == "" {
 		s.Use = prog.solver
 	}
-	sol, err := solve(ctx, prog, s, start)
+	sol, err = solve(ctx, prog, s, start)
 	if err != nil || sol.Scope == Global || p.Patterns != nil {
 		return sol, err
 	}
@@ -84,9 +85,10 @@ func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start 
 
 // SolveProgram solves a program, such as one that Lower returned and the caller
 // changed, and certifies the result. See Solve.
-func SolveProgram(ctx context.Context, prog *Program, s *Settings) (*Solution, error) {
+func SolveProgram(ctx context.Context, prog *Program, s *Settings) (sol *Solution, err error) {
 	start := time.Now()
 	s = s.withDefaults()
+	defer func() { s.reportDone(sol) }()
 	s.record = &record{start: start}
 	ctx, cancel := s.limit(ctx, start)
 	defer cancel()

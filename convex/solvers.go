@@ -169,12 +169,30 @@ func (m *Monitor) Report(p Progress) {
 	if r := m.settings.record; r != nil {
 		r.trace = append(r.trace, p)
 	}
-	f := m.settings.Progress
+	if m.last.IsZero() || now.Sub(m.last) >= 100*time.Millisecond {
+		m.last = now
+		m.settings.report(p)
+	}
+}
+
+// reportDone makes the certified outcome, if there is one, the last report.
+func (s *Settings) reportDone(sol *Solution) {
+	if sol == nil {
+		return
+	}
+	s.report(Progress{
+		Solver: sol.Solver, Iter: sol.Iterations, Primal: sol.Primal, Lower: sol.Lower, Gap: sol.Gap,
+		Active: sol.Program.ActiveBlocks(sol.Certificate.X), Elapsed: sol.Elapsed, Done: true,
+	})
+}
+
+// report calls the progress function, if there is one.
+func (s *Settings) report(p Progress) {
+	f := s.Progress
 	if f == nil {
 		f = DefaultProgress
 	}
-	if f != nil && (m.last.IsZero() || now.Sub(m.last) >= 100*time.Millisecond) {
-		m.last = now
+	if f != nil {
 		f(p)
 	}
 }

@@ -255,3 +255,25 @@ func TestSolveStopped(t *testing.T) {
 		t.Errorf("time limit: %v %v", sol, err)
 	}
 }
+
+// Whatever a solver reports on its way, the last report, and no other, is the
+// certified outcome; of a solve that has several stages too.
+func TestTheLastReportIsTheOutcome(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 1))
+	for _, d := range []int{2, 12} { // all patterns; patterns searched
+		var got []convex.Progress
+		p := convex.Problem{X: randomDense(rng, 30, d), Y: randomDense(rng, 30, 1), Beta: 1}
+		sol, err := convex.Solve(t.Context(), p, &convex.Settings{Progress: func(p convex.Progress) { got = append(got, p) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range got {
+			if r.Done != (i == len(got)-1) {
+				t.Errorf("d = %d: report %d of %d has Done %v", d, i+1, len(got), r.Done)
+			}
+		}
+		if last := got[len(got)-1]; last.Primal != sol.Primal || last.Gap != sol.Gap || last.Lower != sol.Lower || last.Solver != sol.Solver {
+			t.Errorf("d = %d: the last report is %+v, the solution has %v, %v, %v", d, last, sol.Primal, sol.Lower, sol.Gap)
+		}
+	}
+}

@@ -309,7 +309,7 @@ func (m *model) run(ctx context.Context) (*Result, error) {
 			if epoch > 0 {
 				eta = time.Duration(float64(busy) / float64(epoch) * float64(o.Epochs-epoch))
 			}
-			o.Progress(convex.Progress{Solver: o.Method, Iter: epoch, Primal: r.Objective, Lower: math.Inf(-1), Gap: math.Inf(1), Active: m.neurons, Elapsed: busy, ETA: eta})
+			o.Progress(convex.Progress{Solver: o.Method, Iter: epoch, Primal: r.Objective, Lower: math.Inf(-1), Gap: math.Inf(1), Active: m.neurons, Elapsed: busy, ETA: eta, Done: epoch == o.Epochs})
 		}
 		started = time.Now()
 		return nil

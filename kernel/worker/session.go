@@ -151,38 +151,44 @@ func (c *cells) Inspect(code string, cursor, detail int) (display.Bundle, bool) 
 
 func (c *cells) IsComplete(code string) (status, indent string) { return session.IsComplete(code) }
 
-// bar is the progress line of a solver in the running cell.
+// bar is the progress line of a solver or a sweep in the running cell.
 type bar struct {
-	line  *display.Progress
+	line  *display.Progress // nil until there is something to show
 	start time.Time
+	over  int // solves that have ended
 	text  string
 }
 
 // A solve shows a line only when it takes this long: most are over before.
 const barAfter = 300 * time.Millisecond
 
-// progress shows the reports of package convex as one line a solver. A new
-// solve is recognised by its clock, which starts again.
+// progress shows the reports of package convex as one line a solver, however
+// often a cell calls it: fifty fits in a loop are one line that counts them.
 func (c *cells) progress(p convex.Progress) {
-	if p.Elapsed < barAfter {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	began := time.Now().Add(-p.Elapsed)
 	b := c.bars[p.Solver]
-	if b != nil && began.Sub(b.start) > barAfter/2 {
-		b.line.Done(b.text)
-		b = nil
-	}
 	if b == nil {
-		b = &bar{line: display.NewProgress(p.Solver, 0), start: began}
+		b = &bar{}
 		if c.bars == nil {
 			c.bars = map[string]*bar{}
 		}
 		c.bars[p.Solver] = b
 	}
+	solve := b.over + 1
+	if p.Done {
+		b.over++
+	}
+	if b.line == nil && p.Elapsed < barAfter {
+		return
+	}
+	if b.line == nil {
+		b.line = display.NewProgress(p.Solver, 0)
+	}
 	b.text = fmt.Sprintf("objective %.6g", p.Primal)
+	if solve > 1 {
+		b.text = fmt.Sprintf("solve %d: ", solve) + b.text
+	}
 	step := display.Step{Iter: p.Iter, Left: p.ETA}
 	if !math.IsInf(p.Gap, 0) && !math.IsNaN(p.Gap) {
 		b.text += fmt.Sprintf(", gap %.1e", p.Gap)
@@ -199,7 +205,9 @@ func (c *cells) endBars() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.bars {
-		b.line.Done(b.text)
+		if b.line != nil {
+			b.line.Done(b.text)
+		}
 	}
 	c.bars = nil
 }
