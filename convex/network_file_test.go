@@ -181,7 +181,7 @@ func TestCertifySearched(t *testing.T) {
 	if err := sol.Save(path); err != nil {
 		t.Fatal(err)
 	}
-	again, _, _, err := convex.CertifyFile(t.Context(), p, path, nil)
+	again, _, err := convex.CertifyFile(t.Context(), p, path, nil)
 	if err != nil || math.Abs(again.Primal/sol.Primal-1) > 1e-9 {
 		t.Errorf("%v %v, want %v", again, err, sol)
 	}

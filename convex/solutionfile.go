@@ -31,12 +31,30 @@ type solutionFile struct {
 	All          bool            `json:"all_patterns,omitempty"` // over all that the data have: they are enumerated again
 	Blocks       []solutionBlock `json:"blocks"`                 // those that are not zero
 	Dual         []float64       `json:"dual,omitempty"`
-	Claimed      struct {
-		Objective float64  `json:"objective"`
-		Lower     *float64 `json:"lower_bound"`
-		Scope     string   `json:"scope"`
-		Solver    string   `json:"solver"`
-	} `json:"claimed"`
+	Claimed      claimFile       `json:"claimed"`
+}
+
+type claimFile struct {
+	Objective float64  `json:"objective"`
+	Lower     *float64 `json:"lower_bound"` // null: none
+	Scope     string   `json:"scope"`
+	Solver    string   `json:"solver"`
+}
+
+// A Claim is what a solution file says of its solution.
+type Claim struct {
+	Objective float64
+	Lower     float64 // -Inf when there was none
+	Scope     Scope
+	Solver    string
+}
+
+// HoldsFor says whether sol, recomputed by CertifyFile, is at least as good as
+// the claim: objective and bound to one part in 10⁹, and the scope.
+func (c *Claim) HoldsFor(sol *Solution) bool {
+	const slack = 1e-9 // the rounding that a recomputed value may lose
+	size := slack * math.Max(math.Abs(c.Objective), math.Abs(sol.Primal))
+	return sol.Primal <= c.Objective+size && sol.Lower >= c.Lower-size && (sol.Scope == Global || c.Scope != Global)
 }
 
 type solutionBlock struct {
@@ -105,17 +123,16 @@ func packRow(row []uint64, n int) string {
 // solution when it is 0, and must else agree with it, as patterns of p must with
 // those of the file; gates that the solver chose must be those of some gate
 // vectors. The Solution that comes back has nothing of the file but its point and
-// its dual; Claimed objective and bound of the file are returned beside it (the
-// bound is -Inf when there was none).
-func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol *Solution, objective, lower float64, err error) {
+// its dual; the file's claim is returned beside it.
+func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (*Solution, *Claim, error) {
 	start := time.Now()
 	ctx = background(ctx)
 	f, err := readSolution(path)
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("convex: %s: %w", path, err)
+		return nil, nil, fmt.Errorf("convex: %s: %w", path, err)
 	}
-	fail := func(format string, a ...any) (*Solution, float64, float64, error) {
-		return nil, 0, 0, fmt.Errorf("convex: %s: "+format, append([]any{path}, a...)...)
+	fail := func(format string, a ...any) (*Solution, *Claim, error) {
+		return nil, nil, fmt.Errorf("convex: %s: "+format, append([]any{path}, a...)...)
 	}
 	arch := p.Arch
 	if arch == nil {
@@ -155,7 +172,7 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 	s.record, s.own, s.all = &record{start: start}, true, f.All
 	prog, err := Lower(ctx, p, s)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, nil, err
 	}
 	if prog.Op.Cols != f.Variables {
 		return fail("has %d variables, the program of this problem has %d: it is of another problem", f.Variables, prog.Op.Cols)
@@ -173,8 +190,9 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 		}
 		pt.Dual = f.Dual
 	}
-	if sol, err = certified(ctx, prog, pt, s, start); err != nil {
-		return nil, 0, 0, err
+	sol, err := certified(ctx, prog, pt, s, start)
+	if err != nil {
+		return nil, nil, err
 	}
 	if net := sol.Network; searched && net != nil && net.findGates != nil && net.Neurons() > 0 {
 		// Gates that the solver chose must be some; cones see to the rest.
@@ -182,11 +200,14 @@ func CertifyFile(ctx context.Context, p Problem, path string, s *Settings) (sol 
 			return fail(`field "patterns": %s`, strings.TrimPrefix(err.Error(), "convex: "))
 		}
 	}
-	lower = math.Inf(-1)
+	claim := &Claim{Objective: f.Claimed.Objective, Lower: math.Inf(-1), Solver: f.Claimed.Solver}
 	if f.Claimed.Lower != nil {
-		lower = *f.Claimed.Lower
+		claim.Lower = *f.Claimed.Lower
 	}
-	return sol, f.Claimed.Objective, lower, nil
+	if f.Claimed.Scope == Global.String() {
+		claim.Scope = Global
+	}
+	return sol, claim, nil
 }
 
 func readSolution(path string) (*solutionFile, error) {
@@ -214,6 +235,9 @@ func readSolution(path string) (*solutionFile, error) {
 	}
 	if f.Format != solutionFormat {
 		return nil, fmt.Errorf("is not a solution file: its format is %q, want %q", f.Format, solutionFormat)
+	}
+	if s := f.Claimed.Scope; s != Global.String() && s != Restricted.String() {
+		return nil, fmt.Errorf(`field "claimed" has scope %q: want %q or %q`, s, Restricted, Global)
 	}
 	if !(f.Beta > 0) {
 		return nil, fmt.Errorf(`field "beta" is %g: want a positive number`, f.Beta)

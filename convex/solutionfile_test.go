@@ -37,15 +37,15 @@ func TestCertifyFile(t *testing.T) {
 			}
 			q := c.p
 			q.Beta = 0
-			again, objective, lower, err := CertifyFile(context.Background(), q, path, nil)
+			again, claim, err := CertifyFile(context.Background(), q, path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if objective != sol.Primal || lower != sol.Lower || math.Abs(again.Primal-sol.Primal) > 1e-12*sol.Primal || again.Gap > 1.01e-6 || again.Scope != sol.Scope {
+			if claim.Objective != sol.Primal || claim.Lower != sol.Lower || claim.Scope != sol.Scope || !claim.HoldsFor(again) || math.Abs(again.Primal-sol.Primal) > 1e-12*sol.Primal || again.Gap > 1.01e-6 || again.Scope != sol.Scope {
 				t.Errorf("%g ≥ %g (%v), from the file %g ≥ %g (%v)", sol.Primal, sol.Lower, sol.Scope, again.Primal, again.Lower, again.Scope)
 			}
 			q.Beta = 2 * c.p.Beta
-			if _, _, _, err := CertifyFile(context.Background(), q, path, nil); err == nil || !strings.Contains(err.Error(), "beta") {
+			if _, _, err := CertifyFile(context.Background(), q, path, nil); err == nil || !strings.Contains(err.Error(), "beta") {
 				t.Errorf("another beta: %v", err)
 			}
 			// A file that lies is found out.
@@ -58,7 +58,7 @@ func TestCertifyFile(t *testing.T) {
 			if err := os.WriteFile(bad, []byte(lie), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, _, err := CertifyFile(context.Background(), c.p, bad, nil); err == nil {
+			if _, _, err := CertifyFile(context.Background(), c.p, bad, nil); err == nil {
 				t.Error("a block with a number too many was accepted")
 			}
 			i := strings.Index(string(text), `"x":[`) + len(`"x":[`)
@@ -67,7 +67,7 @@ func TestCertifyFile(t *testing.T) {
 			if err := os.WriteFile(bad, []byte(moved), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if worse, _, _, err := CertifyFile(context.Background(), c.p, bad, nil); err != nil || worse.Status == Optimal && worse.Gap > 1e-6 || worse.Lower > sol.Primal*(1+1e-9) {
+			if worse, claim, err := CertifyFile(context.Background(), c.p, bad, nil); err != nil || claim.HoldsFor(worse) || worse.Status == Optimal && worse.Gap > 1e-6 || worse.Lower > sol.Primal*(1+1e-9) {
 				t.Errorf("a moved point: %v", err)
 			}
 		})
@@ -88,7 +88,7 @@ func TestCertifyFile(t *testing.T) {
 	if err := whole.Save(file); err != nil {
 		t.Fatal(err)
 	}
-	if s, _, _, err := CertifyFile(context.Background(), many, file, nil); err != nil || s.Scope != Global || math.Abs(s.Primal/whole.Primal-1) > 1e-9 {
+	if s, _, err := CertifyFile(context.Background(), many, file, nil); err != nil || s.Scope != Global || math.Abs(s.Primal/whole.Primal-1) > 1e-9 {
 		t.Errorf("all patterns: %v %v", s, err)
 	}
 	// Patterns that no gates make, patterns that are not the problem's, and more
@@ -108,14 +108,14 @@ func TestCertifyFile(t *testing.T) {
 	if err := sol.Save(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := CertifyFile(context.Background(), q, path, nil); err != nil {
+	if _, _, err := CertifyFile(context.Background(), q, path, nil); err != nil {
 		t.Error(err)
 	}
-	if s, _, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "of any gate vector") {
+	if s, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "of any gate vector") {
 		t.Errorf("patterns of no gates: %v %v", s, err)
 	}
 	q.Patterns, _ = SamplePatterns(p.X, 12, 1)
-	if s, _, _, err := CertifyFile(context.Background(), q, path, nil); err == nil || !strings.Contains(err.Error(), "not the 12 of the problem") {
+	if s, _, err := CertifyFile(context.Background(), q, path, nil); err == nil || !strings.Contains(err.Error(), "not the 12 of the problem") {
 		t.Errorf("other patterns: %v %v", s, err)
 	}
 	text, err := os.ReadFile(path)
@@ -127,7 +127,7 @@ func TestCertifyFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "patterns") {
+		if _, _, err := CertifyFile(context.Background(), gated, path, nil); err == nil || !strings.Contains(err.Error(), "patterns") {
 			t.Errorf("%s samples: %v", n, err)
 		}
 	}
@@ -136,11 +136,11 @@ func TestCertifyFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, _, err := CertifyFile(context.Background(), p, path, nil); err == nil || !strings.Contains(err.Error(), path) {
+		if _, _, err := CertifyFile(context.Background(), p, path, nil); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, _, _, err := CertifyFile(context.Background(), p, t.TempDir(), nil); err == nil {
+	if _, _, err := CertifyFile(context.Background(), p, t.TempDir(), nil); err == nil {
 		t.Error("a directory was accepted")
 	}
 }

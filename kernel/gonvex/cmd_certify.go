@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -60,9 +59,6 @@ type certifyResult struct {
 	Holds bool `json:"claims_hold"`
 }
 
-// slack is the relative rounding that a recomputed value may lose.
-const slack = 1e-9
-
 func certify(ctx context.Context, problemFile, solutionFile string, beta float64, asJSON bool, stdout io.Writer) error {
 	problem, err := convex.ReadProblem(problemFile)
 	if err != nil {
@@ -71,7 +67,7 @@ func certify(ctx context.Context, problemFile, solutionFile string, beta float64
 	if beta > 0 {
 		problem.Beta = beta
 	}
-	s, objective, lower, err := convex.CertifyFile(ctx, problem, solutionFile, nil)
+	s, claim, err := convex.CertifyFile(ctx, problem, solutionFile, nil)
 	if err != nil {
 		return err
 	}
@@ -80,12 +76,8 @@ func certify(ctx context.Context, problemFile, solutionFile string, beta float64
 		Objective: finite(s.Primal), LowerBound: finite(s.Lower), Gap: finite(s.Gap), Infeasibility: finite(s.Infeasibility),
 		Scope: s.Scope.String(), Neurons: s.Network.Neurons(),
 	}
-	r.Claimed.Objective, r.Claimed.LowerBound = finite(objective), finite(lower)
-	size := slack * math.Max(math.Abs(objective), math.Abs(s.Primal))
-	if r.Claimed.Scope, err = claimedScope(solutionFile); err != nil {
-		return err
-	}
-	r.Holds = s.Primal <= objective+size && s.Lower >= lower-size && (s.Scope == convex.Global || r.Claimed.Scope != convex.Global.String())
+	r.Claimed.Objective, r.Claimed.LowerBound, r.Claimed.Scope = finite(claim.Objective), finite(claim.Lower), claim.Scope.String()
+	r.Holds = claim.HoldsFor(s)
 	if asJSON {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
@@ -100,20 +92,6 @@ func certify(ctx context.Context, problemFile, solutionFile string, beta float64
 		return exitCode(1)
 	}
 	return nil
-}
-
-// claimedScope is the scope that a solution file claims.
-func claimedScope(path string) (string, error) {
-	var f struct {
-		Claimed struct {
-			Scope string `json:"scope"`
-		} `json:"claimed"`
-	}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, &f)
-	}
-	return f.Claimed.Scope, err
 }
 
 func (r certifyResult) writeText(w io.Writer) error {

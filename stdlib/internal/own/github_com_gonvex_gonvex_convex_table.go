@@ -26,6 +26,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"CertifyFile":        reflect.ValueOf(convex.CertifyFile),
 		"CircularLinearCNN":  reflect.ValueOf((*convex.CircularLinearCNN)(nil)),
 		"CircularReLUCNN":    reflect.ValueOf((*convex.CircularReLUCNN)(nil)),
+		"Claim":              reflect.ValueOf((*convex.Claim)(nil)),
 		"Cones":              reflect.ValueOf((*convex.Cones)(nil)),
 		"Conic":              reflect.ValueOf((*convex.Conic)(nil)),
 		"ConicSolution":      reflect.ValueOf((*convex.ConicSolution)(nil)),
