@@ -207,6 +207,23 @@ func (s *Settings) StartPoint(prog *Program) []float64 {
 	return x
 }
 
+// startDual is the dual point that goes with the start point x: the warm
+// start's, or minus the slope of the loss at x; nil when there is neither.
+func (s *Settings) startDual(prog *Program, x []float64) []float64 {
+	if s.Warm != nil && len(s.Warm.Certificate.Dual) == prog.Op.Rows {
+		return s.Warm.Certificate.Dual
+	}
+	slope := prog.Loss.anyGrad()
+	if slope == nil {
+		return nil
+	}
+	v := make([]float64, prog.Op.Rows)
+	prog.Op.Apply(v, x)
+	slope(v, v)
+	scale(-1, v)
+	return v
+}
+
 // Progress is one report of a running solver, and one entry of a trace.
 type Progress struct {
 	Solver  string

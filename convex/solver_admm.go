@@ -68,9 +68,6 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 		return nil, err
 	}
 	run := newADMM(prog, sys, a, comm.Self())
-	if x := s.StartPoint(prog); x != nil {
-		run.startAt(x)
-	}
 	best := bestPoint{primal: math.Inf(1), lower: math.Inf(-1)}
 	feas, ff := make([]float64, prog.Op.Cols), make([]float64, prog.Op.Rows)
 	look := func(it int) error {
@@ -84,6 +81,17 @@ func (a ADMM) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, er
 		_, err := best.bound(ctx, prog, ff)
 		mon.Report(best.progress(it, prog))
 		return err
+	}
+	if x := s.StartPoint(prog); x != nil {
+		run.startAt(x)
+		if err := look(0); err != nil { // what is returned is no worse than the start
+			return nil, err
+		}
+		if v := s.startDual(prog, x); v != nil {
+			if _, err := best.bound(ctx, prog, v); err != nil {
+				return nil, err
+			}
+		}
 	}
 	status := Unknown
 	it := 0

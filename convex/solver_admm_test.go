@@ -56,3 +56,64 @@ func TestGramSolve(t *testing.T) {
 		}
 	}
 }
+
+// Whatever solver is asked, with no time it returns its start or better: that
+// of the search for patterns, or the warm start. Given an optimum ADMM is there
+// at once.
+func TestStart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(63, 64))
+	X, y := randomMatrix(rng, 20, 4), randomMatrix(rng, 20, 1)
+	long := Problem{X: randomMatrix(rng, 12, 16), Y: randomMatrix(rng, 12, 1), Arch: CircularReLUCNN{}, Beta: 2}
+	var err error
+	if long.Patterns, err = SamplePatterns(long.X, 30, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []Problem{
+		{X: X, Y: y, Arch: ReLU{}, Beta: 1},
+		{X: X, Y: y, Arch: ReLU{}, Beta: 1, OutputBias: true},
+		{X: X, Y: y, Arch: GatedReLU{}, Beta: 1},
+		long,
+	} {
+		few := &Settings{MaxPatterns: 100, Tol: 1e-7}
+		prog, err := Lower(t.Context(), p, few)
+		if err != nil {
+			t.Fatal(err)
+		}
+		optimal, err := SolveProgram(t.Context(), prog, few)
+		if err != nil || optimal.Status != Optimal {
+			t.Fatal(optimal, err)
+		}
+		for _, name := range Solvers() {
+			solver, err := LookupSolver(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if solver.Uses(prog) != nil {
+				continue
+			}
+			start := few.StartPoint(prog)
+			for _, warm := range []*Solution{nil, optimal} {
+				if start == nil && warm == nil {
+					continue
+				}
+				want := optimal.Certificate.Primal
+				if warm == nil {
+					if want, err = prog.Objective(start); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sol, err := SolveProgram(t.Context(), prog, &Settings{Use: solver, Warm: warm, MaxIter: 1})
+				if err != nil || !(sol.Certificate.Primal <= want*(1+1e-9)) {
+					t.Errorf("%s, %s, warm %v: %v, want at most %g: %v", p.Arch.Name(), name, warm != nil, sol, want, err)
+				}
+			}
+		}
+		if (ADMM{}).Uses(prog) != nil {
+			continue
+		}
+		at, err := SolveProgram(t.Context(), prog, &Settings{Use: ADMM{}, Warm: optimal, Tol: 1e-6})
+		if err != nil || at.Status != Optimal || at.Iterations > 1 {
+			t.Errorf("%s: ADMM leaves an optimum: %v %v", p.Arch.Name(), at, err)
+		}
+	}
+}

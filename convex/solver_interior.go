@@ -162,8 +162,8 @@ func (Interior) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, 
 		if err := look(x); err != nil {
 			return nil, err
 		}
-		if d := s.Warm.Certificate.Dual; len(d) == prog.Op.Rows {
-			if _, err := best.bound(ctx, prog, d); err != nil {
+		if v := s.startDual(prog, x); v != nil {
+			if _, err := best.bound(ctx, prog, v); err != nil {
 				return nil, err
 			}
 		}
