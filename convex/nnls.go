@@ -1,6 +1,7 @@
 package convex
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -17,7 +18,10 @@ type coneData struct {
 	n, d int
 	x    blas64.General // n×d
 	inv  []float64      // n reciprocal row norms, 0 for a zero row
+	halt func() bool    // ends projections with errHalted; may be nil
 }
+
+var errHalted = errors.New("convex: cone projection: ended before it was done")
 
 func newConeData(x *mat.Dense) *coneData {
 	raw := x.RawMatrix()
@@ -256,6 +260,9 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 				clear(v)
 			}
 			return 0, nil
+		}
+		if c.halt != nil && c.halt() {
+			return math.Inf(1), errHalted
 		}
 		worst := p.price(v, bits, eps)
 		if worst <= eps {

@@ -1,6 +1,7 @@
 package convex
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -145,4 +146,19 @@ func BenchmarkConeProject(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(p.idx)), "active")
+}
+
+func TestConeProjectHalts(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	x, bits := randomCone(rng, 0)
+	_, d := x.Dims()
+	z, v := make([]float64, d), make([]float64, d)
+	for j := range z {
+		z[j] = rng.NormFloat64()
+	}
+	c := newConeData(x)
+	c.halt = func() bool { return true }
+	if _, err := newConeProjector(c).project(v, z, bits, nil, 1e-12, 0); !errors.Is(err, errHalted) {
+		t.Errorf("a halted projection returned %v", err)
+	}
 }

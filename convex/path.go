@@ -17,7 +17,7 @@ type PathOptions struct {
 }
 
 // Path is a regularisation path: one problem at several weight decays, largest
-// first, over the same patterns.
+// first.
 type Path struct {
 	BetaMax   float64 // smallest beta at which the zero network is optimal
 	Solutions []*Solution
@@ -27,18 +27,61 @@ type Path struct {
 // neurons is optimal for p, over the patterns of p; p.Beta is not used. It is
 // the largest dual norm of v = -∇L(0) over all blocks and their cones
 // (max_i ‖Proj_{K_i}(±X'D_i v)‖ for the ReLU network); with an output bias, of
-// v = -∇L at the best constant prediction.
+// v = -∇L at the best constant prediction. Where patterns are searched for, it
+// is over those of a search just below it.
 func BetaMax(ctx context.Context, p Problem, s *Settings) (float64, error) {
-	ctx = background(ctx)
-	p.Beta = 1
-	prog, err := Lower(ctx, p, s)
-	if err != nil {
-		return 0, err
-	}
-	return prog.betaMax(ctx)
+	b, _, err := p.zeroFrom(background(ctx), s)
+	return b, err
 }
 
-// betaMax is that of a program lowered with Beta 1.
+// zeroFrom is BetaMax, and the patterns that serve at every beta: nil where
+// they are searched for, since those that matter hang on beta, or where there
+// are none.
+func (p Problem) zeroFrom(ctx context.Context, s *Settings) (float64, *Patterns, error) {
+	most := 0.0
+	at := func(beta float64, s *Settings) (pat *Patterns, grown bool, err error) {
+		p.Beta = beta
+		prog, err := Lower(ctx, p, s)
+		if err != nil {
+			return nil, false, err
+		}
+		b, err := prog.betaMax(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if pat = prog.Patterns; pat.searched() {
+			pat = nil
+		}
+		grown = beta*b > most*(1+1e-6)
+		most = math.Max(most, beta*b)
+		return pat, grown, nil
+	}
+	if p.Patterns == nil { // a few random ones say where to search
+		few := *s.withDefaults()
+		if few.Samples == 0 {
+			few.Samples, few.MaxPatterns = 50, min(few.MaxPatterns, searchAbove)
+		}
+		if _, _, err := at(1, &few); err != nil {
+			return 0, nil, err
+		}
+	}
+	for range 5 {
+		beta := 1.0
+		if most > 0 {
+			beta = 0.9 * most
+		}
+		pat, grown, err := at(beta, s)
+		if err != nil || pat != nil || !grown || ctx.Err() != nil {
+			return most, pat, err
+		}
+	}
+	return most, nil, nil
+}
+
+// searched says that the patterns are those that matter at one beta.
+func (p *Patterns) searched() bool { return p != nil && p.Source == "generated" }
+
+// betaMax is that of a program, in units of the beta it was lowered with.
 func (prog *Program) betaMax(ctx context.Context) (float64, error) {
 	slope := prog.Loss.anyGrad()
 	if slope == nil || prog.Penalty.Polar == nil {
@@ -67,9 +110,12 @@ func (prog *Program) betaMax(ctx context.Context) (float64, error) {
 	return prog.maxPolar(ctx, g) * (plain / big), nil
 }
 
-// SolvePath solves p at several weight decays, from the largest down, each
-// from the solution before. When ctx ends, or the time limit is up, it returns
-// what is solved so far; the last solution's Status says so.
+// SolvePath solves p at several weight decays, from the largest down, each to
+// what Solve finds there. Where all patterns, or a sample, are taken, one set
+// serves the whole path and each solve starts from the one before; where those
+// that matter are searched for, each beta has a search of its own. When ctx
+// ends, or the time limit is up, it returns what is solved so far; the last
+// solution's Status says so.
 func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 	ctx = background(ctx)
 	var opt PathOptions
@@ -94,24 +140,14 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 	if opt.Settings != nil {
 		settings = *opt.Settings
 	}
-	// One set of patterns serves the whole path. Where they are searched for,
-	// those that matter at the smallest beta matter most.
-	p.Beta = 1
-	if k := len(opt.Betas); k > 0 {
-		p.Beta = opt.Betas[k-1]
-	}
-	prog, err := Lower(ctx, p, &settings)
-	if err != nil {
-		return nil, err
-	}
-	p.Patterns = prog.Patterns
 	path := &Path{}
-	p.Beta = 1
-	if prog, err = Lower(ctx, p, &settings); err != nil {
+	var err error
+	var fixed *Patterns
+	if path.BetaMax, fixed, err = p.zeroFrom(ctx, &settings); err != nil {
 		return nil, err
 	}
-	if path.BetaMax, err = prog.betaMax(ctx); err != nil {
-		return nil, err
+	if fixed != nil {
+		p.Patterns = fixed
 	}
 	betas := opt.Betas
 	if betas == nil {
@@ -136,7 +172,9 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		settings.Warm = sol
+		if !sol.Program.Patterns.searched() {
+			settings.Warm = sol
+		}
 	}
 	return path, nil
 }
@@ -178,7 +216,7 @@ func (p *Path) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "regularisation path, zero network at beta ≥ %.6g\n%12s %16s %8s %8s  %s", p.BetaMax, "beta", "objective", "gap", "neurons", "status")
 	for _, s := range p.Solutions {
-		fmt.Fprintf(&b, "\n%12.5g %16.9g %8.1e %8d  %s", s.Program.Problem.Beta, s.Primal, s.Gap, s.Network.Neurons(), s.Status)
+		fmt.Fprintf(&b, "\n%12.5g %16.9g %8.1e %8d  %s, %s", s.Program.Problem.Beta, s.Primal, s.Gap, s.Network.Neurons(), s.Status, s.Scope)
 	}
 	return b.String()
 }

@@ -82,3 +82,44 @@ func TestSolvePath(t *testing.T) {
 		t.Errorf("cancelled: %v %v", stopped, err)
 	}
 }
+
+// Where patterns are searched for, those that matter at a small beta are not
+// those that matter at a large one: every solution is that of Solve there.
+func TestSolvePathSearched(t *testing.T) {
+	rng := rand.New(rand.NewPCG(25, 26))
+	n := 40
+	X, y := mat.NewDense(n, 3, nil), mat.NewVecDense(n, nil)
+	for i := range n { // alternating labels along an arm: many neurons are needed, but only at small beta
+		a := 4 * float64(i) / float64(n)
+		X.SetRow(i, []float64{a*math.Cos(a) + 0.05*rng.NormFloat64(), a*math.Sin(a) + 0.05*rng.NormFloat64(), 1})
+		y.SetVec(i, math.Copysign(1, float64(i/5%2)-0.5))
+	}
+	p := Problem{X: X, Y: y, Loss: Logistic}
+	path, err := SolvePath(context.Background(), p, &PathOptions{Count: 4, Ratio: 1e-3, Settings: &Settings{Tol: 1e-5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path.Neurons()[0] != 0 || path.Neurons()[3] < 5 {
+		t.Errorf("%v", path)
+	}
+	for i, sol := range path.Solutions {
+		if sol.Scope != Global || sol.Gap > 1e-5 {
+			t.Errorf("beta %g: %s, gap %g, over %v", path.Betas()[i], sol.Scope, sol.Gap, sol.Program.Patterns)
+		}
+	}
+	// The first beta is where the zero network stops being optimal, whatever
+	// the scale of the labels: above and below 1.
+	for _, c := range []float64{1e-2, 1, 1e3} {
+		var q mat.VecDense
+		q.ScaleVec(c, y)
+		b, err := BetaMax(context.Background(), Problem{X: X, Y: &q}, nil)
+		all, err2 := EnumeratePatterns(context.Background(), X, 10000)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		exact, err := BetaMax(context.Background(), Problem{X: X, Y: &q, Patterns: all}, nil)
+		if err != nil || math.Abs(b/exact-1) > 1e-6 {
+			t.Errorf("labels ±%g: BetaMax %g, over all patterns %g (%v)", c, b, exact, err)
+		}
+	}
+}

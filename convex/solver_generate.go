@@ -515,7 +515,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		}
 		g.descend(round, 0, 200, stop)
 		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
-		worst, added := g.price(round)
+		worst, added := g.price(round, stop)
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
 		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-4, tol)*math.Abs(g.value) && roundTol <= 1e-3 {
@@ -642,7 +642,7 @@ func (g *generator) reweigh(ctx context.Context) error {
 // price searches for neurons that violate the dual constraint at theta and
 // adds the patterns of the worst; worst is the largest dual norm found, over
 // beta.
-func (g *generator) price(round int) (worst float64, added int) {
+func (g *generator) price(round int, stop func() bool) (worst float64, added int) {
 	d := g.m.d
 	starts := 128
 	var us, sgn []float64
@@ -708,11 +708,16 @@ func (g *generator) price(round int) (worst float64, added int) {
 	for j, nr := range g.net {
 		start(own[j], nr.sign, 0)
 	}
-	run := ssn{cone: g.cone}
+	cone := *g.cone
+	cone.halt = stop // a climb over thousands of samples takes long
+	run := ssn{cone: &cone}
 	theta := g.m.spread(g.theta)
 	run.eachProjector(len(cands), func(i int, p *coneProjector) { cands[i].climb(g.m.maskedData, p, theta, g.beta) })
 	sort.Slice(cands, func(a, b int) bool { return cands[a].norm > cands[b].norm })
 	for _, c := range cands {
+		if c.u == nil { // no projection was found in time
+			continue
+		}
 		worst = math.Max(worst, c.norm/g.beta)
 		if c.norm <= g.beta*(1+1e-9) || added >= 100 {
 			break

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -26,29 +27,36 @@ func SparsityPath(title string, path *convex.Path) *plot.Plot {
 		return p
 	}
 	betas := path.Betas()
-	first := path.Solutions[0].Program
 	type block struct {
 		k     int
 		norms []float64
 		most  float64
 	}
-	var blocks []block
-	for b, blk := range first.Blocks {
-		norms := make([]float64, len(betas))
-		for i, sol := range path.Solutions {
-			norms[i] = floats.Norm(blk.Of(sol.Certificate.X), 2)
+	var blocks []*block
+	known := map[string]*block{}
+	for i, sol := range path.Solutions {
+		for b, blk := range sol.Program.Blocks {
+			norm := floats.Norm(blk.Of(sol.Certificate.X), 2)
+			if norm == 0 {
+				continue
+			}
+			// Where patterns are searched for, every beta has its own.
+			name, k := fmt.Sprint("block ", b), 0
+			if m := sol.Program.Op.Masked; m != nil {
+				name = fmt.Sprint(m.Sign(b), m.Patterns.Row(m.Pattern(b)))
+				if m.Sign(b) < 0 {
+					k = 1
+				}
+			}
+			if known[name] == nil {
+				known[name] = &block{k: k, norms: make([]float64, len(betas))}
+				blocks = append(blocks, known[name])
+			}
+			known[name].norms[i] = norm
+			known[name].most = math.Max(known[name].most, norm)
 		}
-		most := floats.Max(norms)
-		if most == 0 {
-			continue
-		}
-		k := 0
-		if m := first.Op.Masked; m != nil && m.Sign(b) < 0 {
-			k = 1
-		}
-		blocks = append(blocks, block{k, norms, most})
 	}
-	slices.SortFunc(blocks, func(a, b block) int { return int(math.Copysign(1, b.most-a.most)) })
+	slices.SortFunc(blocks, func(a, b *block) int { return int(math.Copysign(1, b.most-a.most)) })
 	for _, b := range blocks[:min(len(blocks), mostOfPath)] {
 		Curve(p, b.k, "", betas, b.norms)
 	}
