@@ -34,6 +34,9 @@ the connection file, so neither a common folder nor an open port is needed.`,
   jupyter console --kernel gonvex       a terminal client that starts it`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// This process only passes messages on. One processor does that, and handing
+			// work to a second costs a small cell more time than it saves.
+			runtime.GOMAXPROCS(1)
 			// Jupyter shows a kernel's stderr in its own log.
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			if host != "" {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -28,35 +29,42 @@ type pastCell struct {
 const (
 	maxHistoryFile   = 8 << 20 // beyond this the older half goes
 	maxHistoryOutput = 4 << 10 // of a result that is kept
+	// Cells that follow fast are written together: opening and locking the file
+	// takes as long as a small cell.
+	historyDelay = 100 * time.Millisecond
 )
 
 // history keeps the cells of this session in memory, and those of all sessions
 // of the user in a file of JSON lines that kernels share. What goes wrong with
 // the file is logged once and otherwise ignored: a full disk stops no cell.
 type history struct {
-	path  string
-	log   *slog.Logger
-	write chan pastCell
-	done  chan struct{}
+	path string
+	log  *slog.Logger
 
 	ready   chan struct{} // closed when the file has been read
+	saving  sync.Mutex    // held while it is written
 	mu      sync.Mutex
 	session int
 	old     []pastCell // of earlier sessions
 	cells   []pastCell
+	unsaved []pastCell
+	timed   bool // they will be saved
 	warned  bool
 	closed  bool
 }
 
 func newHistory(path string, log *slog.Logger) *history {
-	h := &history{path: path, log: log, session: 1, ready: make(chan struct{}), write: make(chan pastCell, 1024), done: make(chan struct{})}
+	h := &history{path: path, log: log, session: 1, ready: make(chan struct{})}
 	switch path {
 	case "none":
 		h.path = ""
 	case "":
 		h.path = historyFile()
 	}
-	go h.run()
+	go func() {
+		h.load()
+		close(h.ready)
+	}()
 	return h
 }
 
@@ -71,22 +79,6 @@ func historyFile() string {
 		dir = filepath.Join(home, ".local", "share")
 	}
 	return filepath.Join(dir, "gonvex", "history.jsonl")
-}
-
-// run reads the file, then appends to it.
-func (h *history) run() {
-	defer close(h.done)
-	h.load()
-	close(h.ready)
-	for c := range h.write {
-		if h.path == "" {
-			continue
-		}
-		h.mu.Lock()
-		c.Session = h.session
-		h.mu.Unlock()
-		h.locked(func(f *os.File) error { return appendLine(f, c) })
-	}
 }
 
 func (h *history) warn(err error) {
@@ -117,12 +109,15 @@ func (h *history) locked(do func(*os.File) error) {
 	h.warn(err)
 }
 
-func appendLine(f *os.File, c pastCell) error {
-	b, err := json.Marshal(c)
-	if err != nil {
-		return err
+func appendLines(f *os.File, cells ...pastCell) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b) // ends each with a newline
+	for _, c := range cells {
+		if err := e.Encode(c); err != nil {
+			return err
+		}
 	}
-	_, err = f.Write(append(b, '\n'))
+	_, err := f.Write(b.Bytes())
 	return err
 }
 
@@ -160,7 +155,7 @@ func (h *history) load() {
 		h.mu.Lock()
 		h.old, h.session = old, last+1
 		h.mu.Unlock()
-		return appendLine(f, pastCell{Session: last + 1})
+		return appendLines(f, pastCell{Session: last + 1})
 	})
 }
 
@@ -192,21 +187,36 @@ func (h *history) add(line int, input, output string) {
 	if h.closed || strings.TrimSpace(input) == "" {
 		return
 	}
-	select {
-	case h.write <- c:
-	default: // the disk does not keep up
+	h.unsaved = append(h.unsaved, c)
+	if !h.timed {
+		h.timed = true
+		time.AfterFunc(historyDelay, h.save)
 	}
 }
 
-// close writes what is left.
-func (h *history) close() {
+// save appends to the file what it lacks.
+func (h *history) save() {
+	<-h.ready
+	h.saving.Lock()
+	defer h.saving.Unlock()
 	h.mu.Lock()
-	if !h.closed {
-		h.closed = true
-		close(h.write)
+	cells := h.unsaved
+	h.unsaved, h.timed = nil, false
+	for i := range cells {
+		cells[i].Session = h.session
 	}
 	h.mu.Unlock()
-	<-h.done
+	if len(cells) > 0 && h.path != "" {
+		h.locked(func(f *os.File) error { return appendLines(f, cells...) })
+	}
+}
+
+// close saves what is left.
+func (h *history) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.save()
 }
 
 // all is every cell, oldest first.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/transport"
 	"github.com/gonvex/gonvex/kernel/wire"
 	"github.com/gonvex/gonvex/kernel/worker"
 )
@@ -76,13 +77,14 @@ func commMessage(ctx context.Context, s *Server, r *request, action display.Comm
 		out.Comm(display.CommMessage{Action: display.CommClose, ID: c.CommID})
 	}
 	if reply.Status != worker.OK && reply.Ename != worker.NoComm {
-		s.publish("error", faultOf(reply), r.Message, true)
+		s.publish("error", faultOf(reply), r.Message, transport.Wait)
 	}
 	return nil
 }
 
 // Comm passes a message of the worker on.
 func (o *outlet) Comm(m display.CommMessage) {
+	o.open()
 	o.s.comms.note(m)
 	if len(m.Data) == 0 {
 		m.Data = []byte("{}")
@@ -103,5 +105,5 @@ func (o *outlet) Comm(m display.CommMessage) {
 		return
 	}
 	msg.Metadata, msg.Buffers = m.Metadata, m.Buffers
-	o.s.publishMessage(msg, true)
+	o.s.publishMessage(msg, transport.Wait)
 }

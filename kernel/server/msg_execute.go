@@ -3,14 +3,16 @@ package server
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/gonvex/gonvex/kernel/transport"
 	"github.com/gonvex/gonvex/kernel/wire"
 	"github.com/gonvex/gonvex/kernel/worker"
 )
 
 func init() {
-	handle("execute_request", handler{reply: "execute_reply", order: inTurn, do: execute})
+	handle("execute_request", handler{reply: "execute_reply", order: inTurn, opens: true, do: execute})
 }
 
 func execute(ctx context.Context, s *Server, r *request) (any, error) {
@@ -32,11 +34,17 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 			EName: "Aborted", EValue: "a cell before this one failed", Traceback: wire.Strings{"Aborted: a cell before this one failed"},
 		}}, nil
 	}
-	if !q.Silent {
-		s.publish("execute_input", wire.ExecuteInput{Code: q.Code, ExecutionCount: count}, r.Message, true)
-	}
 	out := &outlet{s: s, r: r, silent: q.Silent, allowStdin: isSet(q.AllowStdin)}
-	reply := s.interp.Execute(ctx, worker.ExecuteRequest{Code: q.Code, Count: count, Expressions: q.UserExpressions}, out)
+	out.opening = sync.OnceFunc(func() {
+		if q.Silent {
+			s.begin(r, 0)
+			return
+		}
+		s.begin(r, transport.WithNext)
+		s.publish("execute_input", wire.ExecuteInput{Code: q.Code, ExecutionCount: count}, r.Message, transport.Wait)
+	})
+	reply := s.interp.Execute(ctx, worker.ExecuteRequest{Code: q.Code, Count: count, Expressions: q.UserExpressions, Begun: out.opening}, out)
+	out.opening()
 	for _, w := range reply.Warnings {
 		out.Stream("stderr", "warning: "+strings.TrimSuffix(w, "\n")+"\n")
 	}
@@ -50,7 +58,7 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 	if reply.Status != worker.OK {
 		f := faultOf(reply)
 		if !q.Silent {
-			s.publish("error", f, r.Message, true)
+			s.publish("error", f, r.Message, transport.Wait|transport.WithNext)
 		}
 		if isSet(q.StopOnError) {
 			// What is queued by now was sent in the belief that this would work.
@@ -61,7 +69,7 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 		return wire.ExecuteReply{Status: wire.Failed, ExecutionCount: count, Fault: f}, nil
 	}
 	if reply.Value != nil && !q.Silent {
-		s.publish("execute_result", wire.ExecuteResult{ExecutionCount: count, MIMEBundle: bundle(*reply.Value)}, r.Message, true)
+		s.publish("execute_result", wire.ExecuteResult{ExecutionCount: count, MIMEBundle: bundle(*reply.Value)}, r.Message, transport.Wait|transport.WithNext)
 	}
 	exprs := map[string]any{}
 	for k, e := range reply.Expressions {

@@ -250,7 +250,7 @@ func (s *Server) Close() {
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
-	s.publish("status", wire.KernelStatus{ExecutionState: "starting"}, nil, false)
+	s.publish("status", wire.KernelStatus{ExecutionState: "starting"}, nil, 0)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.receive(ctx, shell) })
 	wg.Go(func() { s.receive(ctx, control) })
@@ -290,6 +290,7 @@ type request struct {
 	at      time.Time
 	after   <-chan struct{} // closed when the cells queued before it have ended
 	done    chan struct{}   // of a cell: closed when it has ended
+	busy    bool            // has been published
 }
 
 // receive reads a channel and hands each request to whom it is for: cells to
@@ -398,6 +399,7 @@ const (
 type handler struct {
 	reply string // type of the reply, "" for messages without one
 	order order
+	opens bool // do calls begin, if it gets so far
 	do    func(context.Context, *Server, *request) (content any, err error)
 	then  func(*Server)
 }
@@ -432,7 +434,9 @@ func lookup(msgType string) handler {
 
 // serve answers one request: busy, the handler, the reply, idle.
 func (s *Server) serve(ctx context.Context, r *request, h handler) {
-	s.begin(r, h)
+	if !h.opens {
+		s.begin(r, 0)
+	}
 	content, err := s.call(ctx, r, h)
 	if err != nil {
 		f := wire.FaultReply{Status: wire.Failed, Fault: wire.Fault{EName: "BadRequest", EValue: err.Error()}}
@@ -446,37 +450,41 @@ func (s *Server) serve(ctx context.Context, r *request, h handler) {
 			content = wire.ExecuteReply{Status: wire.Failed, ExecutionCount: s.executionCount(), Fault: f.Fault}
 		}
 	}
+	if !r.busy {
+		s.begin(r, transport.WithNext)
+	}
 	if h.reply != "" && content != nil {
 		s.send(s.socket(r.channel), r.peer, h.reply, content, r.Message)
 	}
-	s.end(r, h)
+	s.end(r)
 	if h.then != nil {
 		h.then(s)
 	}
 }
 
 // begin publishes busy.
-func (s *Server) begin(r *request, h handler) {
+func (s *Server) begin(r *request, how transport.How) {
 	s.statusMu.Lock()
 	defer s.statusMu.Unlock()
-	if h.order == inTurn {
+	if r.done != nil {
 		s.running = r
 	}
-	s.publish("status", wire.KernelStatus{ExecutionState: "busy"}, r.Message, false)
+	r.busy = true
+	s.publish("status", wire.KernelStatus{ExecutionState: "busy"}, r.Message, how)
 }
 
 // end publishes idle. Front ends show the latest status, whomever it is about:
 // when a cell runs on while a question beside it has been answered, busy is
 // said again.
-func (s *Server) end(r *request, h handler) {
+func (s *Server) end(r *request) {
 	s.statusMu.Lock()
 	defer s.statusMu.Unlock()
-	if h.order == inTurn {
+	if r.done != nil {
 		s.running = nil
 	}
-	s.publish("status", wire.KernelStatus{ExecutionState: "idle"}, r.Message, false)
+	s.publish("status", wire.KernelStatus{ExecutionState: "idle"}, r.Message, 0)
 	if s.running != nil {
-		s.publish("status", wire.KernelStatus{ExecutionState: "busy"}, s.running.Message, false)
+		s.publish("status", wire.KernelStatus{ExecutionState: "busy"}, s.running.Message, 0)
 	}
 }
 
@@ -505,29 +513,26 @@ func (s *Server) send(k *transport.Socket, peer, msgType string, content any, pa
 	s.log.Error("message not sent", "type", msgType, "error", err)
 }
 
-// publish sends a message to all subscribers. With wait it is held back by
-// subscribers that lag, which in turn holds back the cell that prints.
-func (s *Server) publish(msgType string, content any, parent *wire.Message, wait bool) {
+// publish sends a message to all subscribers. With transport.Wait it is held
+// back by subscribers that lag, which in turn holds back the cell that prints.
+func (s *Server) publish(msgType string, content any, parent *wire.Message, how transport.How) {
 	m, err := s.codec.New(msgType, content, parent)
 	if err != nil {
 		s.log.Error("message not published", "type", msgType, "error", err)
 		return
 	}
-	s.publishMessage(m, wait)
+	s.publishMessage(m, how)
 }
 
 // publishMessage is publish for a message that is made already.
-func (s *Server) publishMessage(m *wire.Message, wait bool) {
+func (s *Server) publishMessage(m *wire.Message, how transport.How) {
 	m.Identities = [][]byte{[]byte(s.topic + m.Header.MsgType)}
 	frames, err := s.codec.Encode(m)
-	switch {
-	case err != nil:
+	if err != nil {
 		s.log.Error("message not published", "type", m.Header.MsgType, "error", err)
-	case wait:
-		s.sockets.IOPub.Publish(frames)
-	default:
-		s.sockets.IOPub.PublishNow(frames)
+		return
 	}
+	s.sockets.IOPub.Publish(frames, how)
 }
 
 // welcome is the first message of a subscription (JEP 65): the topic of the

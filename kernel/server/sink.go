@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/transport"
 	"github.com/gonvex/gonvex/kernel/wire"
 )
 
@@ -20,6 +21,21 @@ type outlet struct {
 	r          *request
 	silent     bool
 	allowStdin bool
+	// opening publishes, once, that the cell runs: before all that it puts out,
+	// and no sooner than it is on its way to the worker. Nil for comms.
+	opening func()
+}
+
+// publish publishes a message of the cell.
+func (o *outlet) publish(msgType string, content any) {
+	o.open()
+	o.s.publish(msgType, content, o.r.Message, transport.Wait)
+}
+
+func (o *outlet) open() {
+	if o.opening != nil {
+		o.opening()
+	}
 }
 
 // maxStream bounds the text of one stream message: servers and front ends
@@ -35,10 +51,10 @@ func (o *outlet) Stream(name, text string) {
 		for n > maxStream-utf8.UTFMax && !utf8.RuneStart(text[n]) {
 			n--
 		}
-		o.s.publish("stream", wire.Stream{Name: name, Text: text[:n]}, o.r.Message, true)
+		o.publish("stream", wire.Stream{Name: name, Text: text[:n]})
 		text = text[n:]
 	}
-	o.s.publish("stream", wire.Stream{Name: name, Text: text}, o.r.Message, true)
+	o.publish("stream", wire.Stream{Name: name, Text: text})
 }
 
 func (o *outlet) Display(b display.Bundle, id string, update bool) {
@@ -49,12 +65,12 @@ func (o *outlet) Display(b display.Bundle, id string, update bool) {
 	if update {
 		msgType = "update_display_data"
 	}
-	o.s.publish(msgType, wire.DisplayData{MIMEBundle: bundle(b), Transient: wire.Transient{DisplayID: id}}, o.r.Message, true)
+	o.publish(msgType, wire.DisplayData{MIMEBundle: bundle(b), Transient: wire.Transient{DisplayID: id}})
 }
 
 func (o *outlet) Clear(wait bool) {
 	if !o.silent {
-		o.s.publish("clear_output", wire.ClearOutput{Wait: wait}, o.r.Message, true)
+		o.publish("clear_output", wire.ClearOutput{Wait: wait})
 	}
 }
 
@@ -62,6 +78,7 @@ func (o *outlet) Input(ctx context.Context, prompt string, password bool) (strin
 	if !o.allowStdin {
 		return "", errors.New("this front end does not take input: run the cell in JupyterLab or a console")
 	}
+	o.open()
 	return o.s.stdin.ask(ctx, o.s, o.r, prompt, password)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 )
@@ -14,35 +15,47 @@ import (
 // Send and PublishNow, which never wait, can take it there.
 const hardFactor = 4
 
+// atOnce is how much is written by the goroutine that has it to say. Waking the
+// connection's writer takes longer than writing so little; more is better left
+// to it, so that making messages and writing them overlap.
+const atOnce = 16 << 10
+
 type outgoing struct {
 	frames  Message
 	command bool
-	flush   chan struct{} // closed by the writer once all before it has left
+	rest    []byte        // the end of messages that were written in part
+	flush   chan struct{} // closed once all before it has left
 }
 
-func (o outgoing) cost() int { return o.frames.Size() + frameOverhead*len(o.frames) }
+func (o outgoing) cost() int { return o.frames.Size() + frameOverhead*len(o.frames) + len(o.rest) }
 
 // peer is one connection after its handshake: what is queued for it, what it
 // owes, and what it has subscribed to.
 type peer struct {
 	id   string
 	conn net.Conn
+	raw  syscall.RawConn // of conn; nil for one without a descriptor
 	opts Options
 
 	moved atomic.Int64 // when the connection last took bytes, Unix nanoseconds
 
-	mu     sync.Mutex
-	cond   *sync.Cond // queue, dues or closed changed
-	queue  []outgoing
-	queued int // cost of queue and of the batch the writer holds
-	dues   int // cost of its messages in the inbox
-	closed bool
-	subs   map[string]int
+	mu      sync.Mutex
+	cond    *sync.Cond // queue, dues or closed changed
+	queue   []outgoing
+	queued  int    // cost of queue and of the batch the writer holds
+	writing bool   // the writer holds a batch
+	buf     []byte // of writeNow
+	dues    int    // cost of its messages in the inbox
+	closed  bool
+	subs    map[string]int
 }
 
 func newPeer(id string, c net.Conn, o Options) *peer {
 	p := &peer{id: id, conn: c, opts: o}
 	p.cond = sync.NewCond(&p.mu)
+	if k, ok := c.(syscall.Conn); ok {
+		p.raw, _ = k.SyscallConn()
+	}
 	p.moved.Store(time.Now().UnixNano())
 	return p
 }
@@ -64,15 +77,84 @@ func (p *peer) cut() {
 	p.conn.Close()
 }
 
-// push queues one message. A peer far over its budget, or over it and stalled,
-// is cut.
+// push sends one message, at once or by the queue. A peer far over its budget,
+// or over it and stalled, is cut.
 func (p *peer) push(o outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.enqueue(o)
+	p.start()
+}
+
+// hold queues a message to leave with the next one.
+func (p *peer) hold(o outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.enqueue(o)
 }
 
-// enqueue is push with p.mu held.
+// start sees to it that what is queued leaves. The caller holds p.mu.
+func (p *peer) start() {
+	if !p.writing && p.queued <= atOnce {
+		p.writeNow()
+	}
+	if len(p.queue) > 0 {
+		p.cond.Broadcast()
+	}
+}
+
+// writeNow writes what is queued as far as the connection takes it without a
+// wait. The caller holds p.mu, and the writer is idle.
+func (p *peer) writeNow() {
+	if p.raw == nil || p.closed || len(p.queue) == 0 {
+		return
+	}
+	b := p.buf[:0]
+	for _, o := range p.queue {
+		switch {
+		case o.command:
+			b = append(appendHead(b, flagCommand, len(o.frames[0])), o.frames[0]...)
+		default:
+			b = append(appendMessage(b, o.frames), o.rest...)
+		}
+	}
+	n := 0
+	p.raw.Write(func(fd uintptr) bool {
+		for len(b) > n {
+			k, err := syscall.Write(int(fd), b[n:])
+			switch {
+			case err == syscall.EINTR:
+			case err != nil || k <= 0:
+				return true // the writer waits for room, or finds the error again
+			default:
+				n += k
+			}
+		}
+		return true
+	})
+	if n > 0 {
+		p.moved.Store(time.Now().UnixNano())
+	}
+	var flushed []chan struct{}
+	for i, o := range p.queue {
+		if o.flush != nil {
+			flushed = append(flushed, o.flush)
+		}
+		p.queue[i] = outgoing{}
+	}
+	p.queue, p.queued, p.buf = p.queue[:0], 0, b
+	if n == len(b) {
+		closeAll(flushed)
+		return
+	}
+	rest := outgoing{rest: bytes.Clone(b[n:])}
+	p.queue, p.queued = append(p.queue, rest), rest.cost()
+	for _, f := range flushed {
+		p.queue = append(p.queue, outgoing{flush: f})
+	}
+}
+
+// enqueue puts one message at the end of the queue. The caller holds p.mu.
 func (p *peer) enqueue(o outgoing) {
 	if p.closed {
 		if o.flush != nil {
@@ -89,7 +171,6 @@ func (p *peer) enqueue(o outgoing) {
 	}
 	p.queue = append(p.queue, o)
 	p.queued += o.cost()
-	p.cond.Broadcast()
 }
 
 func (p *peer) stalled(now time.Time) bool {
@@ -144,17 +225,19 @@ func (p *peer) owe(cost int) bool {
 	return !p.closed
 }
 
-// write is the connection's writer: it takes all that is queued, writes it and
-// flushes once.
+// write is the connection's writer, for what cannot be written at once: it takes
+// all that is queued, writes it and flushes once.
 func (p *peer) write() {
 	defer p.cut()
 	w := bufio.NewWriterSize(movingWriter{p}, 64<<10)
 	var batch []outgoing
 	for {
 		p.mu.Lock()
+		p.writing = false
 		for len(p.queue) == 0 && !p.closed {
 			p.cond.Wait()
 		}
+		p.writing = true
 		if p.closed {
 			p.mu.Unlock()
 			return
@@ -170,6 +253,8 @@ func (p *peer) write() {
 				err = writeFrame(w, flagCommand, o.frames[0])
 			case o.flush != nil:
 				flushed = append(flushed, o.flush)
+			case o.rest != nil:
+				_, err = w.Write(o.rest)
 			default:
 				err = writeMessage(w, o.frames)
 			}
@@ -271,6 +356,7 @@ func (p *peer) subscribe(m Message, welcome func([]byte) Message) {
 	p.mu.Lock()
 	if first != nil {
 		p.enqueue(outgoing{frames: first})
+		p.start()
 	}
 	if p.subs == nil {
 		p.subs = map[string]int{}

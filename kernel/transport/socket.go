@@ -348,30 +348,43 @@ func (s *Socket) Send(peer string, m Message) {
 	}
 }
 
-// Publish queues m for every subscriber to a prefix of its first frame. While a
-// subscriber is over its budget Publish waits for it, until the subscriber
-// catches up or has stalled and is cut. No single message is ever left out.
-func (s *Socket) Publish(m Message) { s.publish(m, true) }
+// How says how a message is published.
+type How int
 
-// PublishNow is Publish without the wait, for small messages that must not
-// stand behind a slow reader (a status).
-func (s *Socket) PublishNow(m Message) { s.publish(m, false) }
+const (
+	// Wait makes Publish wait while a subscriber is over its budget, until the
+	// subscriber catches up or has stalled and is cut. Small messages that must
+	// not stand behind a slow reader (a status) do without.
+	Wait How = 1 << iota
+	// WithNext lets the message leave with the next one, which follows at once.
+	WithNext
+)
 
-func (s *Socket) publish(m Message, wait bool) {
-	s.mu.Lock()
-	ps := make([]*peer, 0, 8)
-	for _, p := range s.peers {
-		ps = append(ps, p)
-	}
-	s.mu.Unlock()
-	for _, p := range ps {
-		if p.subscribed(m[0]) {
-			if wait {
-				p.waitBudget()
-			}
+// Publish sends m to every subscriber to a prefix of its first frame. No single
+// message is ever left out.
+func (s *Socket) Publish(m Message, how How) {
+	for _, p := range s.subscribers(m[0]) {
+		if how&Wait != 0 {
+			p.waitBudget()
+		}
+		if how&WithNext != 0 {
+			p.hold(outgoing{frames: m})
+		} else {
 			p.push(outgoing{frames: m})
 		}
 	}
+}
+
+func (s *Socket) subscribers(topic []byte) []*peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ps := make([]*peer, 0, 8)
+	for _, p := range s.peers {
+		if p.subscribed(topic) {
+			ps = append(ps, p)
+		}
+	}
+	return ps
 }
 
 // Has says whether a peer of that identity is connected and has introduced

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -107,7 +108,7 @@ func TestSubscriptions(t *testing.T) {
 		}
 	}
 	for _, m := range []string{"a1", "b1", "b2"} {
-		s.Publish(Message{[]byte(m)})
+		s.Publish(Message{[]byte(m)}, Wait)
 	}
 	for c, want := range map[*Client][]string{all: {"a1", "b1", "b2"}, some: {"b1", "b2"}} {
 		for _, w := range want {
@@ -134,7 +135,7 @@ func TestStalledSubscriberIsCut(t *testing.T) {
 	payload := bytes.Repeat([]byte("z"), 10<<10)
 	go func() {
 		for i := range n {
-			s.Publish(Message{binary.BigEndian.AppendUint32(nil, uint32(i)), payload})
+			s.Publish(Message{binary.BigEndian.AppendUint32(nil, uint32(i)), payload}, Wait)
 		}
 	}()
 	for i := range n {
@@ -148,6 +149,47 @@ func TestStalledSubscriberIsCut(t *testing.T) {
 	}
 	if p := s.Peers(); p != 1 {
 		t.Errorf("%d peers, want the stalled one gone", p)
+	}
+}
+
+// Messages written at once, in part, by the writer and held back for the next one
+// arrive whole and in order, whatever the connection takes at a time.
+func TestEveryWayOfWritingKeepsTheOrder(t *testing.T) {
+	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 4096) })
+	}}
+	ln, err := small.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Serve(XPub, ln, &Options{Welcome: func(topic []byte) Message { return Message{topic} }})
+	t.Cleanup(func() { s.Close(0) })
+	c := dial(t, Sub, "tcp://"+ln.Addr().String(), "")
+	c.Subscribe("")
+	if _, err := c.Recv(soon()); err != nil {
+		t.Fatal(err)
+	}
+	const n = 4000
+	go func() {
+		for i := range n {
+			how := Wait
+			if i%3 == 0 {
+				how = WithNext
+			}
+			s.Publish(Message{binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, i*37%(2*atOnce))}, how)
+		}
+	}()
+	for i := range n - n%3 {
+		m, err := c.Recv(soon())
+		if err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+		if got := binary.BigEndian.Uint32(m[0]); got != uint32(i) || len(m[1]) != i*37%(2*atOnce) {
+			t.Fatalf("message %d arrived as number %d with %d bytes", i, got, len(m[1]))
+		}
+		if i%500 == 0 {
+			time.Sleep(5 * time.Millisecond) // let the connection fill
+		}
 	}
 }
 

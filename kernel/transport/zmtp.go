@@ -121,11 +121,7 @@ func unexpected(err error) error {
 // once a burst.
 func writeMessage(w *bufio.Writer, m Message) error {
 	for i, f := range m {
-		flags := byte(0)
-		if i < len(m)-1 {
-			flags = flagMore
-		}
-		if err := writeFrame(w, flags, f); err != nil {
+		if err := writeFrame(w, moreFlag(m, i), f); err != nil {
 			return err
 		}
 	}
@@ -133,20 +129,35 @@ func writeMessage(w *bufio.Writer, m Message) error {
 }
 
 func writeFrame(w *bufio.Writer, flags byte, f []byte) error {
-	var head [9]byte
-	n := 2
-	if len(f) > 255 {
-		head[0] = flags | flagLong
-		binary.BigEndian.PutUint64(head[1:], uint64(len(f)))
-		n = 9
-	} else {
-		head[0], head[1] = flags, byte(len(f))
-	}
-	if _, err := w.Write(head[:n]); err != nil {
+	if _, err := w.Write(appendHead(w.AvailableBuffer(), flags, len(f))); err != nil {
 		return err
 	}
 	_, err := w.Write(f)
 	return err
+}
+
+// appendMessage is writeMessage into memory.
+func appendMessage(b []byte, m Message) []byte {
+	for i, f := range m {
+		b = append(appendHead(b, moreFlag(m, i), len(f)), f...)
+	}
+	return b
+}
+
+// moreFlag is the flag of frame i of m.
+func moreFlag(m Message, i int) byte {
+	if i < len(m)-1 {
+		return flagMore
+	}
+	return 0
+}
+
+// appendHead appends what stands before a frame of that size.
+func appendHead(b []byte, flags byte, size int) []byte {
+	if size > 255 {
+		return binary.BigEndian.AppendUint64(append(b, flags|flagLong), uint64(size))
+	}
+	return append(b, flags, byte(size))
 }
 
 const greetingSize = 64

@@ -29,7 +29,7 @@ func (s *Supervisor) record(req ExecuteRequest, p *process, effect Effect) {
 	case effect == Forgets:
 		s.past = nil
 	case effect == Defines && strings.TrimSpace(req.Code) != "":
-		req.Expressions = nil
+		req.Expressions, req.Begun = nil, nil
 		s.past = append(s.past, pastCell{req, p})
 	}
 }

@@ -259,6 +259,7 @@ func (s *Supervisor) Execute(ctx context.Context, req ExecuteRequest, sink Sink)
 		return interrupted()
 	}
 	if isRestore(req.Code) {
+		req.begun()
 		return s.restore(ctx, sink)
 	}
 	r, p := s.cell(ctx, req, sink)
@@ -275,7 +276,11 @@ func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (R
 	err := s.renew() // may have news of its own
 	notice := s.notice
 	s.notice = ""
+	ready := err == nil && s.current.started()
 	s.mu.Unlock()
+	if !ready {
+		req.begun()
+	}
 	if err != nil {
 		return unable(err), nil
 	}
@@ -292,6 +297,7 @@ func (s *Supervisor) cell(ctx context.Context, req ExecuteRequest, sink Sink) (R
 			b = putInt(putInt(putString(b, req.Code), int64(req.Count)), int64(len(keys)))
 			return putStrings(putStrings(b, keys), exprs)
 		})
+		req.begun()
 	})
 }
 

@@ -59,6 +59,16 @@ type ExecuteRequest struct {
 	Count int // the cell's number, for positions in errors
 	// Expressions are evaluated after the cell has succeeded.
 	Expressions map[string]string
+	// Begun, if not nil, is called when the worker has been given the cell, or at
+	// once if that will take a while. The cell is compiled meanwhile. It may be
+	// called more than once, and after the cell's first output.
+	Begun func()
+}
+
+func (q *ExecuteRequest) begun() {
+	if q.Begun != nil {
+		q.Begun()
+	}
 }
 
 // Statuses of a [Reply].
