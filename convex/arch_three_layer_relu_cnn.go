@@ -119,7 +119,7 @@ func (a ThreeLayerReLUCNN) Lower(ctx context.Context, p *Problem, s *Settings) (
 	if complete {
 		prog.Scope = Global
 	} else {
-		prog.AllPatterns = func(_ context.Context, v []float64) float64 { return m.spectral(v, false) / p.Beta }
+		prog.AllPatterns = func(ctx context.Context, v []float64) float64 { return m.spectral(ctx, v, false) / p.Beta }
 	}
 	prog.Decode = func(x []float64) (*Network, error) {
 		return m.decode(prog.Blocks, x)
@@ -141,8 +141,8 @@ type twoLevel struct {
 }
 
 // maxNeuronWeights is the most weights of a neuron, and maxRowNumbers the most
-// numbers of all patches: searching takes some 12 KB for each of the former, and
-// a copy of the latter, 3 and 1 GiB in all.
+// numbers of all patches: searching takes up to some 12 KB for each of the
+// former, and two copies of the latter, 3 and 2 GiB in all.
 const (
 	maxNeuronWeights = 1 << 18
 	maxRowNumbers    = 1 << 27

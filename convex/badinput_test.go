@@ -262,14 +262,19 @@ func TestBothDataAndPatches(t *testing.T) {
 	}
 }
 
-// Networks too large for memory or for any patience are refused at once, with
-// advice.
+// Networks too large for memory or for any patience are refused, with advice,
+// and not begun: they would end at the deadline without an error.
 func TestTooLarge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(49, 50))
 	X, y := randomMatrix(rng, 10, 3), randomMatrix(rng, 10, 1)
 	many := make([]mat.Matrix, 100_000)
 	for k := range many {
 		many[k] = X
+	}
+	within := func(d time.Duration) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		t.Cleanup(cancel)
+		return ctx
 	}
 	for _, c := range []struct {
 		p    Problem
@@ -282,19 +287,15 @@ func TestTooLarge(t *testing.T) {
 		{Problem{X: X, Arch: CircularReLUCNN{Layers: math.MaxInt, FilterNorm: "product_frobenius"}}, "at most 1000"},
 	} {
 		c.p.Y, c.p.Beta = y, 0.1
-		start := time.Now()
-		_, err := Solve(t.Context(), c.p, nil)
-		if err == nil || !strings.Contains(err.Error(), c.want) || time.Since(start) > 10*time.Second {
-			t.Errorf("%s: %v after %v, want %q", c.p.Arch.Name(), err, time.Since(start), c.want)
+		_, err := Solve(within(time.Minute), c.p, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.p.Arch.Name(), err, c.want)
 		}
 	}
 	// What is allowed but takes minutes stops when told to.
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	sol, err := Solve(ctx, Problem{X: X, Y: y, Arch: ParallelReLU{Units: 20_000}, Beta: 0.1}, nil)
-	if took := time.Since(start); took > 20*time.Second || err != nil || sol.Status != TimeLimit || !(sol.Lower <= sol.Primal) {
-		t.Errorf("stopped after %v: %v %v", took, sol, err)
+	sol, err := Solve(within(300*time.Millisecond), Problem{X: X, Y: y, Arch: ParallelReLU{Units: 20_000}, Beta: 0.1}, nil)
+	if err != nil || sol.Status != TimeLimit || !(sol.Lower <= sol.Primal) {
+		t.Errorf("not stopped: %v %v", sol, err)
 	}
 }
 

@@ -183,7 +183,7 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 func (prog *Program) orthogonalToFree(v []float64) ([]float64, []Block) {
 	var free []Block
 	for i, b := range prog.Blocks {
-		if b.Weight == 0 && (prog.Cones == nil || prog.Cones.Block(i) == nil) {
+		if prog.isFree(i) {
 			free = append(free, b)
 		}
 	}
@@ -215,7 +215,27 @@ func (prog *Program) orthogonalToFree(v []float64) ([]float64, []Block) {
 	}
 	w := append([]float64(nil), v...)
 	remove(w)
+	if norm2(w) <= 1e-15*math.Sqrt(float64(len(v)+16))*norm2(v) {
+		clear(w) // the rounding of what was removed
+	}
 	return w, free
+}
+
+// lossRounding is how far from its infimum a loss is at predictions f that are
+// exact but for rounding.
+func lossRounding(loss Fn, f []float64) float64 {
+	sum := 0.0
+	for i, t := range f {
+		d := 4e-16 * math.Abs(t)
+		if loss.Labels != nil {
+			d += 4e-16 * math.Abs(loss.Labels[i])
+		}
+		if loss.Grad != nil && loss.Lipschitz > 0 {
+			d *= d * loss.Lipschitz / 2
+		}
+		sum += d
+	}
+	return sum
 }
 
 // rounding is a bound, with a margin, on the error of evaluating -L*(-sv).

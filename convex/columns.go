@@ -148,6 +148,7 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 			defer cancel()
 		}
 		prog := c.program(u)
+		prog.AllPatterns = nil // asked below, and not for every solve
 		s.Use = nil
 		if (Interior{}).Uses(prog) == nil {
 			s.Use = Interior{} // near columns that are almost parallel it is the only one that converges

@@ -107,7 +107,7 @@ func TestTiedPlane(t *testing.T) {
 			if best > bound*(1+1e-12) || best < bound*(1-1e-7) {
 				t.Errorf("%d samples, %s: best neuron %.12g, bound %.12g", n, kind, best, bound)
 			}
-			if w := m.spectral(v, true); w < bound*(1-1e-9) {
+			if w := m.spectral(context.Background(), v, true); w < bound*(1-1e-9) {
 				t.Errorf("%d samples, %s: spectral bound %v below the maximum %v", n, kind, w, bound)
 			}
 		}

@@ -59,8 +59,8 @@ func (base *Program) withOutputBias() *Program {
 func (prog *Program) freeFit(ctx context.Context) (v, x []float64, err error) {
 	free := make([]bool, len(prog.Blocks))
 	some := false
-	for i, b := range prog.Blocks {
-		free[i] = b.Weight == 0 && (prog.Cones == nil || prog.Cones.block()(i) == nil)
+	for i := range prog.Blocks {
+		free[i] = prog.isFree(i)
 		some = some || free[i]
 	}
 	if !some {

@@ -108,3 +108,33 @@ func spiral(n int) *mat.Dense {
 	}
 	return X
 }
+
+// Where the bias alone fits the labels, BetaMax is 0 and not rounding, and the
+// network without neurons optimal.
+func TestOutputBiasFits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(65, 66))
+	X := randomDense(rng, 12, 2)
+	for _, value := range []float64{1, 1.1e4 / 3, -1e-7 / 3} {
+		for _, arch := range []convex.Arch{convex.ReLU{}, convex.GatedReLU{}, convex.DeepLinear{}, convex.Polynomial{Coefficients: [3]float64{1, 1, 1}}, convex.CircularReLUCNN{}} {
+			for _, loss := range []convex.Loss{convex.Squared, convex.L1, convex.Huber(1), convex.Hinge} {
+				if loss.Name == "hinge" && value != 1 {
+					continue
+				}
+				y := mat.NewDense(12, 1, nil)
+				for i := range 12 {
+					y.Set(i, 0, value)
+				}
+				p := convex.Problem{X: X, Y: y, Arch: arch, Loss: loss, Beta: 0.01, OutputBias: true}
+				s := &convex.Settings{MaxPatterns: 100}
+				top, err := convex.BetaMax(t.Context(), p, s)
+				if err != nil || top != 0 {
+					t.Errorf("%s, %s, %g: BetaMax is %g: %v", arch.Name(), loss.Name, value, top, err)
+				}
+				sol, err := convex.Solve(t.Context(), p, s)
+				if err != nil || sol.Status != convex.Optimal || sol.Network.Neurons() != 0 || sol.Lower > sol.Primal || math.Abs(sol.Network.Bias[0]-value) > 1e-9*math.Abs(value) && loss.Name != "hinge" {
+					t.Errorf("%s, %s, %g: %v: %v", arch.Name(), loss.Name, value, sol, err)
+				}
+			}
+		}
+	}
+}

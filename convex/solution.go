@@ -11,7 +11,7 @@ import (
 type Solution struct {
 	Primal        float64 // objective of the network, recomputed from scratch (of the feasible point when there is no network)
 	Lower         float64 // certified lower bound on the optimum of the program
-	Gap           float64 // (Primal-Lower)/|Primal|
+	Gap           float64 // (Primal-Lower)/|Primal|; 0 where rounding of the predictions makes more of a difference
 	Infeasibility float64 // largest cone violation of the solver's point, relative to its data and norm
 	Scope         Scope
 	// GlobalLower is a lower bound on the optimum over all networks of the

@@ -131,7 +131,42 @@ func solve(ctx context.Context, prog *Program, s *Settings, start time.Time) (*S
 			pt.Solver = solver.Name()
 		}
 	}
-	return certified(ctx, prog, pt, s, start)
+	sol, err := certified(ctx, prog, pt, s, start)
+	if err != nil || ctx.Err() != nil {
+		return sol, err
+	}
+	if lost := sol.Status == Numerical || sol.Status == IterLimit; lost || sol.Gap == 0 && sol.Primal > sol.Lower {
+		if plain := prog.withoutNeurons(ctx, s, start); plain != nil {
+			return plain, nil
+		}
+	}
+	return sol, nil
+}
+
+// withoutNeurons is the solution with nothing but the blocks without penalty,
+// such as the output bias, when that is optimal; else nil. Where they fit the
+// labels exactly the optimum is 0 and few solvers end well.
+func (prog *Program) withoutNeurons(ctx context.Context, s *Settings, start time.Time) *Solution {
+	v, free, err := prog.freeFit(ctx)
+	if err != nil || free == nil {
+		return nil
+	}
+	pt := &Point{X: make([]float64, prog.Op.Cols), Dual: v, Status: Optimal, Solver: "interior"}
+	for i, b := range prog.Blocks {
+		if prog.isFree(i) {
+			free = free[copy(b.Of(pt.X), free):]
+		}
+	}
+	sol, err := certified(ctx, prog, pt, s, start)
+	if err != nil || sol.Status != Optimal {
+		return nil
+	}
+	return sol
+}
+
+// isFree says whether neither penalty nor cone holds block i.
+func (prog *Program) isFree(i int) bool {
+	return prog.Blocks[i].Weight == 0 && (prog.Cones == nil || prog.Cones.block()(i) == nil)
 }
 
 // certified makes a Solution of a point: its certificate, the decoded network
@@ -154,6 +189,12 @@ func certified(ctx context.Context, prog *Program, pt *Point, s *Settings, start
 	}
 	sol.boundGlobally(ctx, s.Tol)
 	sol.Gap = relativeGap(sol.Primal, sol.Lower)
+	if f := make([]float64, prog.Op.Rows); sol.Gap > s.Tol {
+		prog.Op.Apply(f, cert.X)
+		if sol.Primal-sol.Lower <= lossRounding(prog.Loss, f) {
+			sol.Gap = 0
+		}
+	}
 	sol.Status = finalStatus(pt.Status, sol.Gap, s.Tol)
 	if prog.Relaxation && sol.Gap > s.Tol && cert.Gap <= s.Tol {
 		sol.Status = Bounded

@@ -38,7 +38,7 @@ func (m *twoLevel) neuronSearch(ctx context.Context, tied bool, loss Fn, p *Prob
 	c.price = func(ctx context.Context, v []float64, from [][]float64) [][]float64 {
 		return m.climb(ctx, c, v, from, tied, rng)
 	}
-	c.bound = func(_ context.Context, v []float64) float64 { return m.spectral(v, tied) }
+	c.bound = func(ctx context.Context, v []float64) float64 { return m.spectral(ctx, v, tied) }
 	return c
 }
 
@@ -194,31 +194,41 @@ func (m *twoLevel) simplex(ctx context.Context, x, v []float64) {
 //
 //	M ≤ Σ_i a_i |X_i|_F,
 //	M ≤ √(K Σ_i a_i · max_k λ_max(Σ_i a_i x_ki x_ki')),
-//	M ≤ √(Σ_i a_i · λ_max(Σ_i a_i X_i'X_i)) when filters are tied.
-func (m *twoLevel) spectral(v []float64, tied bool) float64 {
+//	M ≤ √(Σ_i a_i · λ_max(Σ_i a_i X_i'X_i)) ≤ that, when filters are tied.
+//
+// When ctx has ended it is the first of these, which takes one pass.
+func (m *twoLevel) spectral(ctx context.Context, v []float64, tied bool) float64 {
 	worst := 0.0
 	for _, s := range []float64{1, -1} {
-		sum, plain, each := 0.0, 0.0, 0.0
-		all := mat.NewDense(m.n*m.K, m.h, nil)
+		sum, M := 0.0, 0.0
 		for i, t := range v {
 			if t *= s; t > 0 {
-				sum += t
 				size := 0.0
-				for k, X := range m.X {
-					row := all.RawRowView(k*m.n + i)
-					mat.Row(row, i, X)
-					size = math.Hypot(size, norm2(row))
-					scale(math.Sqrt(t), row)
+				for _, X := range m.X {
+					size = math.Hypot(size, norm2(X.(*mat.Dense).RawRowView(i)))
 				}
-				plain += t * size
+				sum += t
+				M += t * size
 			}
 		}
-		for k := range m.K {
-			each = math.Max(each, largestSingular(all.Slice(k*m.n, (k+1)*m.n, 0, m.h).(*mat.Dense)))
-		}
-		M := math.Min(plain, math.Sqrt(float64(m.K)*sum)*each)
-		if tied {
-			M = math.Min(M, math.Sqrt(sum)*largestSingular(all))
+		if M > worst && ctx.Err() == nil {
+			top, W := 0.0, mat.NewDense(m.n*m.K, m.h, nil)
+			for k, X := range m.X {
+				part := W.Slice(k*m.n, (k+1)*m.n, 0, m.h).(*mat.Dense)
+				for i, t := range v {
+					if t *= s; t > 0 {
+						mat.Row(part.RawRowView(i), i, X)
+						scale(math.Sqrt(t), part.RawRowView(i))
+					}
+				}
+				if !tied {
+					top = math.Max(top, math.Sqrt(float64(m.K))*largestSingular(part))
+				}
+			}
+			if tied {
+				top = largestSingular(W)
+			}
+			M = math.Min(M, math.Sqrt(sum)*top)
 		}
 		worst = math.Max(worst, M)
 	}
