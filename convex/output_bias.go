@@ -53,6 +53,41 @@ func (base *Program) withOutputBias() *Program {
 	return prog
 }
 
+// attained says why the loss has no least value over constant predictions, one
+// number an output: its slope then keeps its sign and dies away, as that of the
+// logistic loss does when all labels are of one class.
+func (loss Fn) attained(c int) error {
+	slope := loss.anyGrad()
+	if slope == nil || loss.Labels == nil {
+		return nil
+	}
+	far := 600.0 // e^-600 is still a number
+	for _, y := range loss.Labels {
+		far = math.Max(far, 2*math.Abs(y))
+	}
+	f, g := make([]float64, len(loss.Labels)), make([]float64, len(loss.Labels))
+	at := func(k int, b float64) (sum float64) {
+		clear(f)
+		for i := k; i < len(f); i += c {
+			f[i] = b
+		}
+		slope(g, f)
+		for i := k; i < len(g); i += c {
+			sum += g[i]
+		}
+		return sum
+	}
+	for k := range c {
+		zero := at(k, 0)
+		for _, b := range []float64{far, -far} {
+			if s := at(k, b); s*b < 0 && math.Abs(s) < 1e-100*math.Abs(zero) {
+				return fmt.Errorf("convex: OutputBias: the labels of output %d are all of one class, so that the %s loss falls for ever as the bias grows and there is no optimum: leave OutputBias out, or add samples of the other class", k, loss.Name)
+			}
+		}
+	}
+	return nil
+}
+
 // freeFit minimises the loss over the free blocks alone; v is a dual point
 // there, near -∇L, and x the blocks' variables one after the other. v is -∇L(0)
 // when there are none.

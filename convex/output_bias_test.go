@@ -3,6 +3,7 @@ package convex_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -136,5 +137,27 @@ func TestOutputBiasFits(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Labels of one class: the loss has no least value over the bias where it only
+// tends to 0, and has one where it reaches it.
+func TestOutputBiasOfOneClass(t *testing.T) {
+	X := mat.NewDense(3, 2, []float64{1, 0.2, 0, 1, -1, 0.5})
+	p := convex.Problem{X: X, Y: mat.NewDense(3, 1, []float64{-1, -1, -1}), Beta: 0.1, OutputBias: true}
+	for _, loss := range []convex.Loss{convex.Squared, convex.Hinge, convex.L1, convex.Huber(1)} {
+		p.Loss = loss
+		sol, err := convex.Solve(t.Context(), p, nil)
+		if err != nil || sol.Status != convex.Optimal || sol.Primal > 1e-12 || sol.Network.Neurons() != 0 {
+			t.Errorf("%s: %v\n%v", loss.Name, err, sol)
+		}
+	}
+	p.Loss = convex.Logistic
+	if _, err := convex.Solve(t.Context(), p, nil); err == nil || !strings.Contains(err.Error(), "labels of output 0 are all of one class") {
+		t.Errorf("logistic: %v", err)
+	}
+	p.OutputBias = false
+	if sol, err := convex.Solve(t.Context(), p, nil); err != nil || sol.Status != convex.Optimal {
+		t.Errorf("logistic without a bias: %v\n%v", err, sol)
 	}
 }

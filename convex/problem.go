@@ -186,6 +186,9 @@ func Lower(ctx context.Context, p Problem, s *Settings) (*Program, error) {
 		return nil, err
 	}
 	if p.OutputBias {
+		if err := t.loss.attained(prog.Outputs); err != nil {
+			return nil, err
+		}
 		prog = prog.withOutputBias()
 	}
 	finish := func(net *Network, err error) (*Network, error) {
