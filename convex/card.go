@@ -3,9 +3,13 @@ package convex
 import (
 	"fmt"
 	"html"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/mat"
 )
 
 // row is one line of a solution's card.
@@ -38,6 +42,10 @@ func (s *Solution) rows() []row {
 	if s.Network == nil {
 		rows[1].note = "of the feasible point"
 	} else {
+		if s.changed() {
+			rows[1].note = "of the program, changed since it was lowered, at the feasible point"
+			rows = append(rows, row{"network", number(s.NetworkObjective), "its objective in the problem that was lowered, whose Decode made it"})
+		}
 		rows = append(rows, row{"neurons", fmt.Sprint(s.Network.Neurons()), s.enough()})
 	}
 	if s.Program != nil && s.Program.Patterns != nil {
@@ -49,6 +57,12 @@ func (s *Solution) rows() []row {
 		row{"backend", s.Backend, ""},
 	)
 	return rows
+}
+
+// changed says that the objective is not that of the network in the problem
+// which the program came from.
+func (s *Solution) changed() bool {
+	return s.Program != nil && s.Program.Problem.Y != nil && s.NetworkObjective != s.Primal
 }
 
 // enough says how many neurons an optimum needs.
@@ -122,6 +136,63 @@ func (s *Solution) HTML() string {
 	b.WriteString(s.picture())
 	b.WriteString(`</div>`)
 	return b.String()
+}
+
+// String says what the program is made of.
+func (prog Program) String() string {
+	cones := "none"
+	if prog.Cones != nil {
+		cones = prog.Cones.Name
+	}
+	blocks := map[string]int{}
+	var shapes []string
+	for _, b := range prog.Blocks {
+		shape := fmt.Sprintf("%d×%d", b.Rows, b.Cols)
+		if blocks[shape]++; blocks[shape] == 1 {
+			shapes = append(shapes, shape)
+		}
+	}
+	for i, shape := range shapes {
+		shapes[i] = fmt.Sprintf("%d of %s", blocks[shape], shape)
+	}
+	text := fmt.Sprintf("program %s\n  predictions  %d×%d\n  loss         %s\n  operator     %s, %d×%d\n  blocks       %s\n  penalty      %s\n  cones        %s",
+		prog.Name, prog.Samples, prog.Outputs, prog.Loss.Name, prog.Op.Name, prog.Op.Rows, prog.Op.Cols, strings.Join(shapes, ", "), prog.Penalty.Name, cones)
+	if prog.Patterns != nil {
+		text += "\n  patterns     " + prog.Patterns.String()
+	}
+	return text + "\n  scope        " + prog.Scope.String()
+}
+
+// String says what weights the network has.
+func (net *Network) String() string {
+	if net == nil {
+		return "no network"
+	}
+	text := fmt.Sprintf("%s network, %d neurons\n  inputs   %d\n  outputs  %d", net.Arch, net.Neurons(), net.Inputs, net.Outputs)
+	add := func(name string, W *mat.Dense) {
+		if W != nil && !W.IsEmpty() {
+			r, c := W.Dims()
+			text += fmt.Sprintf("\n  %-8s %d×%d", name, r, c)
+		}
+	}
+	add("Hidden", net.Hidden)
+	add("Output", net.Output)
+	add("Gates", net.Gates)
+	for _, name := range slices.Sorted(maps.Keys(net.Extra)) {
+		add(name, net.Extra[name])
+	}
+	if len(net.Bias) > 0 {
+		text += fmt.Sprintf("\n  Bias     %.6g", net.Bias)
+	}
+	return text
+}
+
+// String is the objective and its parts.
+func (v *Verification) String() string {
+	if v == nil {
+		return "no verification"
+	}
+	return fmt.Sprintf("objective %s = loss %s + β · decay %s, %d neurons", number(v.Objective), number(v.Loss), number(v.Decay), v.Neurons)
 }
 
 func (s Status) colour() string {

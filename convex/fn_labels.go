@@ -19,7 +19,7 @@ func finiteLabels(loss string, y []float64) error {
 func signLabels(loss string, y []float64) error {
 	for i, v := range y {
 		if v != 1 && v != -1 {
-			return fmt.Errorf("convex: %s loss: label %d is %g: labels must be -1 or +1 (for classes 0 and 1 use 2y-1)", loss, i, v)
+			return fmt.Errorf("convex: %s loss: label %d is %g: labels must be -1 or +1 (for classes 0 and 1 use 2y-1, or Classes of a data.Set)", loss, i, v)
 		}
 	}
 	return nil

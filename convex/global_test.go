@@ -2,6 +2,7 @@ package convex
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -244,8 +245,8 @@ func TestProblemErrors(t *testing.T) {
 		t.Errorf("nil context: %v", err)
 	}
 	var none *Solution
-	if _, err := none.Predict(X); err == nil {
-		t.Error("predicted without a solution")
+	if _, err := none.Predict(X); err == nil || !strings.Contains(err.Error(), "is nil") {
+		t.Error("predicted without a solution:", err)
 	}
 }
 
@@ -302,6 +303,39 @@ func TestChangedProgram(t *testing.T) {
 	}
 	if v, _ := sol.Network.Objective(prog.Problem); v != sol.NetworkObjective {
 		t.Errorf("network objective %v, reported %v", v, sol.NetworkObjective)
+	}
+	// The card does not call the program's value the network's.
+	if text := sol.String(); strings.Contains(text, "recomputed") || !strings.Contains(text, "(of the program, changed") || !strings.Contains(text, "network       "+number(sol.NetworkObjective)) {
+		t.Errorf("card of a changed program: %s", text)
+	}
+}
+
+// What a cell shows of a program, a network and a verification.
+func TestStrings(t *testing.T) {
+	p := toyProblem(1e-2)
+	sol, err := Solve(context.Background(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := Verify(p, sol.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none *Network
+	for _, c := range []struct {
+		v    fmt.Stringer
+		want []string
+	}{
+		{sol.Program, []string{"program relu", "loss         squared", "penalty      group l2", "cones        activation", "scope        global", "of 2×1"}},
+		{sol.Network, []string{"relu network", "Hidden", "Output", "inputs   2"}},
+		{none, []string{"no network"}},
+		{v, []string{"objective 0.100073", "decay", "neurons"}},
+	} {
+		for _, want := range c.want {
+			if !strings.Contains(c.v.String(), want) {
+				t.Errorf("no %q in\n%s", want, c.v)
+			}
+		}
 	}
 }
 

@@ -37,7 +37,10 @@ type Solution struct {
 
 // Predict returns the network's n×c predictions for the rows of X.
 func (s *Solution) Predict(X mat.Matrix) (*mat.Dense, error) {
-	if s == nil || s.Network == nil {
+	if s == nil {
+		return nil, errors.New("convex: Predict: the solution is nil: look at the error that came with it")
+	}
+	if s.Network == nil {
 		return nil, errors.New("convex: Predict: the solution has no network: its program was built without Decode")
 	}
 	return s.Network.Predict(X)
