@@ -2,6 +2,7 @@ package convex
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -93,5 +94,32 @@ func TestMaxPoolingSearch(t *testing.T) {
 	}
 	if _, err := Solve(ctx, p, nil); err == nil || !strings.Contains(err.Error(), "more than one winning patch of sample 2") {
 		t.Errorf("two winners of a sample: %v", err)
+	}
+}
+
+// Cones of many rows are solved over the few that matter, and the answer is that
+// over all rows.
+func TestThinCones(t *testing.T) {
+	rng := rand.New(rand.NewPCG(67, 68))
+	patches := make([]mat.Matrix, 6)
+	for k := range patches {
+		patches[k] = gauss(rng, 25, 3)
+	}
+	p := Problem{Patches: patches, Y: gauss(rng, 25, 1), Arch: CNN{Pool: "max"}, Beta: 0.3}
+	s := &Settings{Samples: 150, MaxPatterns: 200}
+	prog, err := Lower(t.Context(), p, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if thin := (&thinCones{prog: prog}); !thin.many(0) {
+		t.Fatal("the cones have few rows")
+	}
+	whole, err := SolveProgram(t.Context(), prog, &Settings{Use: Interior{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thin, err := SolveProgram(t.Context(), prog, &Settings{Use: Pricing{}})
+	if err != nil || thin.Status != Optimal || whole.Status != Optimal || math.Abs(thin.Primal-whole.Primal) > 2e-6*whole.Primal {
+		t.Errorf("%v\n%v: %v", thin, whole, err)
 	}
 }

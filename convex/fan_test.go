@@ -174,6 +174,25 @@ func TestRelaxation(t *testing.T) {
 	}
 }
 
+// At a small beta too the relaxation is solved to the tolerance, in few steps:
+// first-order methods end at their iteration limit.
+func TestRelaxationSmallBeta(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 64))
+	A, B, y := gauss(rng, 6, 3), gauss(rng, 6, 3), gauss(rng, 6, 1)
+	for _, p := range []Problem{
+		{Patches: []mat.Matrix{A, B}, Y: y, Arch: CNN{Pool: "flatten"}},
+		{Patches: []mat.Matrix{A, B}, Y: y, Arch: CNN{Pool: "flatten"}, OutputBias: true},
+		{X: A, Y: B, Arch: ReLU{}},
+	} {
+		for _, p.Beta = range []float64{1e-2, 1e-5} {
+			sol, err := Solve(t.Context(), p, nil)
+			if err != nil || !(sol.Certificate.Gap <= 1e-6) || sol.Status != Bounded && sol.Status != Optimal || sol.Iterations > 200 {
+				t.Errorf("%s, beta %g: %v: %v", p.Arch.Name(), p.Beta, sol, err)
+			}
+		}
+	}
+}
+
 // However many neurons a search tried, it leaves no more than an optimum needs.
 func TestSearchPrunes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))

@@ -97,6 +97,7 @@ func (f *rectified) relaxation(ctx context.Context, all *Patterns, s *Settings) 
 		Samples: f.n, Outputs: f.c,
 		Loss: f.loss, Op: f.op(all), Penalty: Nuclear(f.beta),
 		Patterns: all, Scope: Global, Relaxation: true,
+		Prefer: Pricing{}.Name(), // many patterns, few of them in use: first-order methods crawl at a small beta
 	}
 	_, h := f.X.Dims()
 	for g := range all.Len() {

@@ -97,6 +97,8 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		return &Point{X: best.x, Dual: best.dual, Status: status, Iter: iterations, Trace: mon.Trace(), Solver: "pricing"}, nil
 	}
 	idle := make([]int, len(prog.Blocks))
+	thin := thinCones{prog: prog, rows: map[int][]int{}}
+	grown := 0
 	tol := 1e-3 // of the rounds; the last ones are exact
 	for round := 0; ; round++ {
 		gap := relativeGap(best.primal, best.lower)
@@ -110,26 +112,32 @@ func (Pricing) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, e
 		if round > 0 || !warm { // the slope at a start is no price yet
 			added = prog.price(ctx, v, in, max(prog.Op.Rows, 50))
 		}
-		if added == 0 && round > 0 && tol <= 0.1*s.Tol {
+		if added == 0 && grown == 0 && round > 0 && tol <= 0.1*s.Tol {
 			return end(Numerical) // nothing to add, and the gap is what rounding leaves
 		}
-		if tol = math.Min(tol, 0.1*gap); added == 0 || !(tol > 0.1*s.Tol) {
+		if tol = math.Min(tol, 0.1*gap); added == 0 && grown == 0 || !(tol > 0.1*s.Tol) {
 			tol = 0.1 * s.Tol
 		}
 		sub, of := prog.over(in)
+		thin.of(sub, of, best.x, v)
 		pt, err := Interior{}.Solve(ctx, sub, &Settings{Tol: tol, Progress: func(Progress) {}})
 		if err != nil {
 			return nil, err
 		}
 		iterations += pt.Iter
 		x := make([]float64, prog.Op.Cols)
+		grown = 0
 		for k, i := range of {
 			z := sub.Blocks[k].Of(pt.X)
+			grown += thin.grow(i, z)
 			copy(prog.Blocks[i].Of(x), z)
 			if idle[i]++; norm2(z) > 0 {
 				idle[i] = 0
 			}
 			in[i] = idle[i] < 3 || prog.Blocks[i].Weight == 0
+		}
+		if len(thin.rows) > 0 {
+			prog.repair(x)
 		}
 		if err := look(x); err != nil {
 			return nil, err
@@ -207,4 +215,104 @@ func (prog *Program) over(in []bool) (sub *Program, of []int) {
 		sub.Cones = &Cones{Name: cones.Name, Block: func(k int) *mat.Dense { return block(of[k]) }}
 	}
 	return sub, of
+}
+
+// thinCones leaves out of cones of many rows those that have not mattered yet,
+// which is nearly all of them: a cone has few facets near any point. Rows that
+// a point violates come back.
+type thinCones struct {
+	prog *Program
+	rows map[int][]int // of the blocks that are thin
+}
+
+const (
+	thinAbove = 20 // times the variables: rows of a cone from which on it is thin
+	thinFirst = 6  // times the variables: rows to begin with, the tightest
+	thinMore  = 2  // times the variables: most rows that come back at once
+)
+
+// of makes the cones of sub, over the blocks of, thin. A block new here begins
+// with the rows that are tightest at x or, where that is zero, at A'v.
+func (t *thinCones) of(sub *Program, of []int, x, v []float64) {
+	if sub.Cones == nil {
+		return
+	}
+	var g []float64
+	for _, i := range of {
+		b := t.prog.Blocks[i]
+		if t.rows[i] != nil || !t.many(i) {
+			continue
+		}
+		z := b.Of(x)
+		if norm2(z) == 0 {
+			if len(v) != t.prog.Op.Rows {
+				continue
+			}
+			if g == nil {
+				g = make([]float64, t.prog.Op.Cols)
+				t.prog.Op.Adjoint(g, v)
+			}
+			z = b.Of(g)
+		}
+		t.add(i, z, thinFirst*b.Len(), math.Inf(1))
+	}
+	block := sub.Cones.Block
+	sub.Cones = &Cones{Name: sub.Cones.Name, Block: func(k int) *mat.Dense {
+		G, rows := block(k), t.rows[of[k]]
+		if rows == nil {
+			return G
+		}
+		part := mat.NewDense(len(rows), G.RawMatrix().Cols, nil)
+		for j, r := range rows {
+			part.SetRow(j, G.RawRowView(r))
+		}
+		return part
+	}}
+}
+
+func (t *thinCones) many(i int) bool {
+	G := t.prog.Cones.block()(i)
+	if G == nil || G.IsEmpty() {
+		return false
+	}
+	r, _ := G.Dims()
+	return r > thinAbove*t.prog.Blocks[i].Len()
+}
+
+// grow brings back the rows of block i that z violates, and returns how many.
+func (t *thinCones) grow(i int, z []float64) int {
+	if t.rows[i] == nil || norm2(z) == 0 {
+		return 0
+	}
+	return t.add(i, z, thinMore*len(z), -1e-10)
+}
+
+// add adds at most a number of rows whose slack at z, for rows and z of length
+// one, is below a limit.
+func (t *thinCones) add(i int, z []float64, most int, below float64) int {
+	G, size := t.prog.Cones.block()(i), norm2(z)
+	in := map[int]bool{}
+	for _, r := range t.rows[i] {
+		in[r] = true
+	}
+	type row struct {
+		at    int
+		slack float64
+	}
+	var found []row
+	n, _ := G.Dims()
+	for r := range n {
+		x := G.RawRowView(r)
+		if long := norm2(x); long > 0 && !in[r] {
+			if s := dot(x, z) / (long * size); s < below {
+				found = append(found, row{r, s})
+			}
+		}
+	}
+	sort.Slice(found, func(a, b int) bool { return found[a].slack < found[b].slack })
+	found = found[:min(most, len(found))]
+	for _, r := range found {
+		t.rows[i] = append(t.rows[i], r.at)
+	}
+	return len(found)
 }
