@@ -132,6 +132,7 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 				s.runner = r
 			}
 			if cause != nil {
+				s.rt.settle()
 				s.m.resume() // all frames of the cell are gone
 				if cause.Kind == KindLimit {
 					debug.FreeOSMemory()
