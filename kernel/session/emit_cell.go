@@ -45,7 +45,8 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 			return err
 		}
 	}
-	err := t.s.load("package main\n" + t.out.String() + "func " + t.entry + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n")
+	err := t.s.load("package main\n" + t.out.String() + "func " + t.entry + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n" +
+		"func init() { R_.Entry(" + t.entry + ") }\n")
 	if err != nil {
 		return err
 	}

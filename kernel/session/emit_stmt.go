@@ -778,7 +778,7 @@ func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
 func (em *emitter) goStmt(x *ast.GoStmt) string {
 	pre, call := em.callParts(x.Call)
 	c, l, _ := em.t.s.position(x.Pos())
-	return fmt.Sprintf("{\n%sgo func() {\ndefer func() { if r := recover(); r != nil { R_.GoPanic(r, %d) } }()\n%s\n}()\n}\n", pre, position(c, l), call)
+	return fmt.Sprintf("{\n%sR_.Go(func() {\n%s\n}, %d)\n}\n", pre, call, position(c, l))
 }
 
 // deferStmt registers a call with the function's own frame: yaegi's defer

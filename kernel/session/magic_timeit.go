@@ -44,7 +44,6 @@ func init() {
 			err = s.run(ctx, entry)
 			took := time.Since(start)
 			s.rt.take()
-			s.m.forget(entry)
 			return took, err
 		}
 		code = args + "\n" + body

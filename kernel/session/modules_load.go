@@ -115,9 +115,7 @@ func (s *Session) loadModule(ctx context.Context, path string) error {
 	}
 	s.commit(t)
 	p.loaded = true
-	ce := s.run(ctx, t.entry)
-	s.m.forget(t.entry)
-	if ce != nil {
+	if ce := s.run(ctx, t.entry); ce != nil {
 		return fail("its own initialisation fails: %s", ce.Msg)
 	}
 	return nil

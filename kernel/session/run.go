@@ -43,17 +43,33 @@ func (s *Session) Call(ctx context.Context, f func()) error {
 	return nil
 }
 
-// run calls the entry function of a compiled cell.
-func (s *Session) run(ctx context.Context, entry string) *CellError {
-	base := s.m.FileSet().Base()
-	fn, err := s.m.Eval(entry)
-	for _, f := range filesFrom(s.m.FileSet(), base) {
-		s.m.FileSet().RemoveFile(f)
-	}
-	if err != nil {
-		return interpreterError(err)
-	}
-	return s.watch(ctx, func() { fn.Call(nil) })
+// run calls the entry function of the cell that was compiled last, of that name.
+func (s *Session) run(ctx context.Context, name string) *CellError {
+	defer s.m.forget(name)
+	return s.watch(ctx, s.rt.cell)
+}
+
+// runner is the goroutine that cells run on. It is kept from cell to cell, with
+// the stack that it has grown, as long as they end well.
+type runner struct {
+	work chan func() (well bool)
+	id   string
+}
+
+func newRunner() *runner {
+	r := &runner{work: make(chan func() bool)}
+	id := make(chan string)
+	go func(work <-chan func() bool) {
+		id <- goroutine()
+		for f := range work {
+			if !f() {
+				return
+			}
+		}
+	}(r.work)
+	r.id = <-id
+	runtime.AddCleanup(r, func(work chan func() bool) { close(work) }, r.work)
+	return r
 }
 
 // watch runs f and watches it: the context, the stack, the heap, panics on
@@ -66,13 +82,15 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 	s.m.trace.take()
 	*s.m.line = 0
 	s.ctxVar.Set(reflect.ValueOf(&ctx).Elem())
-	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), foreign: make(chan any, 1)}
+	if s.runner == nil {
+		s.runner = newRunner()
+	}
+	r := s.runner
+	s.runner = nil // until the cell has ended well
+	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan any, 1)}
+	s.rt.running.Store(c)
 	fin := make(chan outcome, 1)
-	started := make(chan struct{})
-	go func() {
-		c.gid = goroutine()
-		s.rt.running.Store(c)
-		close(started)
+	r.work <- func() bool {
 		o := outcome{panicked: true}
 		defer func() {
 			if o.panicked {
@@ -84,8 +102,13 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 		}()
 		f()
 		o.panicked = false
-	}()
-	<-started
+		select {
+		case <-c.stopped: // perhaps for its stack
+			return false
+		default:
+			return true
+		}
+	}
 
 	// A stack that only grows is one interpreted call chain: look at it often
 	// enough that Go's own, fatal limit is far away.
@@ -105,7 +128,11 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 	for {
 		select {
 		case o := <-fin:
+			if cause == nil && !o.panicked {
+				s.runner = r
+			}
 			if cause != nil {
+				s.rt.settle()
 				s.m.resume() // all frames of the cell are gone
 				if cause.Kind == KindLimit {
 					debug.FreeOSMemory()
@@ -136,7 +163,6 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			// every closure made so far would be dead; the goroutine is left behind.
 			s.m.resume()
 			s.rt.running.Store(nil)
-			s.abandoned = append(s.abandoned, fin)
 			cause.Advice = "a compiled call is still running in the background and may change variables when it returns; restart the kernel to be rid of it"
 			return cause
 		}

@@ -20,6 +20,8 @@ type rt struct {
 	input    func(prompt string, password bool) (string, error)
 	number   func(cell int) int // see Session.number
 
+	cell func() // runs the one that was compiled last
+
 	mu      sync.Mutex
 	shown   []shown  // the values of the last expression
 	strays  []stray  // panics on goroutines since the last look
@@ -31,6 +33,8 @@ type rt struct {
 	named   map[string]types.Type        // emitted type name -> session type
 	running atomic.Pointer[cellRun]
 	unwind  atomic.Int32 // frames that are panicking anywhere
+	live    atomic.Int64 // goroutines that cells have started
+	waiting atomic.Int64 // goroutines in the blocking calls below
 }
 
 // cellRun is the running cell as blocking calls see it.
@@ -68,7 +72,8 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
 		"Unread": r.unread,
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
-		"GoPanic": r.goPanic, "Guard": r.guard,
+		"Entry": func(f func()) { r.cell = f },
+		"Go":    r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
@@ -130,6 +135,31 @@ func (r *rt) lookup(typ, name string) (method, bool) {
 	defer r.mu.Unlock()
 	m, ok := r.methods[typ][name]
 	return m, ok
+}
+
+// spawn is the go statement.
+func (r *rt) spawn(f func(), line int) {
+	r.live.Add(1)
+	go func() {
+		defer func() {
+			v := recover()
+			r.live.Add(-1)
+			if v != nil {
+				r.goPanic(v, line)
+			}
+		}()
+		f()
+	}()
+}
+
+// settle waits until the goroutines that have been told to stop are gone: what
+// yaegi blocks in a channel operation returns from it as if that were done, and
+// must find that it has to end. Those in compiled code, which have not been
+// disturbed, it does not wait for.
+func (r *rt) settle() {
+	for end := time.Now().Add(100 * time.Millisecond); r.live.Load() > r.waiting.Load() && time.Now().Before(end); {
+		time.Sleep(200 * time.Microsecond)
+	}
 }
 
 // goPanic takes a panic off a goroutine of a cell. With no cell running it is
@@ -195,8 +225,19 @@ func (r *rt) read(prompt string, password bool) string {
 
 // ---- blocking calls that an interrupt must reach
 
+// halt returns to the cell that has been stopped, which ends at its next step.
+// Any other goroutine ends here: by the time it takes a step the interpreter may
+// run again, and it would go on with a wait that did not come to its end.
+func (c *cellRun) halt() {
+	if goroutine() != c.gid {
+		runtime.Goexit()
+	}
+}
+
 // sleep is time.Sleep for cells.
 func (r *rt) sleep(d time.Duration) {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	c := r.running.Load()
 	if c == nil {
 		time.Sleep(d)
@@ -207,11 +248,14 @@ func (r *rt) sleep(d time.Duration) {
 	select {
 	case <-t.C:
 	case <-c.stopped:
+		c.halt()
 	}
 }
 
 // waitGroup is WaitGroup.Wait for cells.
 func (r *rt) waitGroup(wg *sync.WaitGroup) {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	c := r.running.Load()
 	if c == nil {
 		wg.Wait()
@@ -222,15 +266,19 @@ func (r *rt) waitGroup(wg *sync.WaitGroup) {
 	select {
 	case <-done:
 	case <-c.stopped:
+		c.halt()
 	}
 }
 
 // lock is Mutex.Lock for cells.
 func (r *rt) lock(mu *sync.Mutex) {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	for wait := time.Microsecond; !mu.TryLock(); wait = min(2*wait, time.Millisecond) {
 		if c := r.running.Load(); c != nil {
 			select {
 			case <-c.stopped:
+				c.halt()
 				return
 			default:
 			}
@@ -266,11 +314,15 @@ func (r *rt) selects(kinds string, operands ...any) (int, bool) {
 			into[i] = v
 		}
 	}
-	if c := r.running.Load(); c != nil {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
+	c := r.running.Load()
+	if c != nil {
 		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c.stopped)})
 	}
 	i, v, ok := reflect.Select(cases)
 	if i == len(kinds) {
+		c.halt()
 		return -1, false
 	}
 	if into[i].IsValid() {

@@ -49,16 +49,16 @@ type Session struct {
 	ctxVar reflect.Value         // the cells' ctx
 	mods   modules               // what %get brought
 
-	mu        sync.Mutex // held by Execute
-	count     int        // cells executed
-	used      map[string]bool
-	versions  map[string]int
-	insts     map[string]string // generic instances: key -> emitted name
-	helpers   map[string]bool
-	uniq      int
-	abandoned []<-chan outcome // cells that did not end when stopped
-	placed    map[int]placed   // by cell
-	declared  bool             // the last cell has changed declarations
+	mu       sync.Mutex // held by Execute
+	count    int        // cells executed
+	used     map[string]bool
+	versions map[string]int
+	insts    map[string]string // generic instances: key -> emitted name
+	helpers  map[string]bool
+	uniq     int
+	runner   *runner
+	placed   map[int]placed // by cell
+	declared bool           // the last cell has changed declarations
 	// The cells that wrote the live declarations, and those that emitted them.
 	written, emitted map[int]bool
 
@@ -242,7 +242,6 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 		return w, ce
 	}
 	ce = s.run(ctx, entry)
-	s.m.forget(entry)
 	vals, _ := s.rt.take()
 	res.Warnings = append(res.Warnings, s.rt.warned()...)
 	if ce == nil {

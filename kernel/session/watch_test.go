@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The stacks of an endless recursion are still there when its cell has ended.
@@ -28,6 +30,35 @@ func TestCellsBeyondAnyCount(t *testing.T) {
 		}
 		if e := fails(t, s, "\npanic(\"here\")"); e.Line != 2 || e.Cell != s.count {
 			t.Errorf("after %d cells the panic is at line %d, want 2", n, e.Line)
+		}
+	}
+}
+
+// A goroutine that waits when a cell is interrupted ends there: it does not go on
+// as if what it waited for had come.
+func TestInterruptEndsWhatWaits(t *testing.T) {
+	for _, wait := range []string{
+		"select { case <-never: case <-other.Done(): }",
+		"time.Sleep(time.Hour)",
+		"wg.Wait()",
+		"mu.Lock()",
+		"<-never",
+		"never <- 1",
+		"for range never {}",
+	} {
+		s := newSession(t)
+		mustRun(t, s, "never := make(chan int)\nother := context.Background()\nvar wg sync.WaitGroup\nvar mu sync.Mutex\nvar on atomic.Int64\nwg.Add(1)\nmu.Lock()")
+		mustRun(t, s, "func wait() { "+wait+" }\nfunc loop() { for { wait(); on.Add(1) } }")
+		for range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			_, err := s.Execute(ctx, "for range 10 { go loop() }\nfor { time.Sleep(time.Microsecond) }")
+			cancel()
+			if err == nil {
+				t.Fatal("the cell was not interrupted")
+			}
+		}
+		if v := mustRun(t, s, "time.Sleep(5*time.Millisecond)\non.Load()").Value.Text(); v != "0" {
+			t.Errorf("%s: %s times a goroutine went on after an interrupt", wait, v)
 		}
 	}
 }
