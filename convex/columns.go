@@ -80,9 +80,6 @@ func (c *columnSearch) lower(ctx context.Context, s *Settings, sample func() [][
 	}
 	prog := c.plain(u) // the caller adds the bias
 	prog.Name, prog.Duals = "", duals
-	if (Interior{}).Uses(prog) == nil {
-		prog.solver = Interior{} // as in the search
-	}
 	return prog, u, nil
 }
 
@@ -149,10 +146,6 @@ func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, r
 		}
 		prog := c.program(u)
 		prog.AllPatterns = nil // asked below, and not for every solve
-		s.Use = nil
-		if (Interior{}).Uses(prog) == nil {
-			s.Use = Interior{} // near columns that are almost parallel it is the only one that converges
-		}
 		sol, err := SolveProgram(ctx, prog, s)
 		if err != nil {
 			return nil, err
@@ -423,6 +416,7 @@ func (c *columnSearch) plain(u [][]float64) *Program {
 	prog := &Program{
 		Name: "columns", Samples: c.samples, Outputs: c.outputs,
 		Loss: c.loss, Penalty: GroupL1(c.beta),
+		Prefer: Interior{}.Name(), // near columns that are almost parallel it is the only one that converges
 	}
 	for j := range cols {
 		if j < len(u) {
