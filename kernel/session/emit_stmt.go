@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"slices"
@@ -124,7 +125,7 @@ func (em *emitter) stmt(s ast.Stmt) string {
 			h += em.simple(x.Init) + "; "
 		}
 		var tag types.Type
-		if x.Tag != nil {
+		if x.Tag != nil && !em.isTrue(x.Tag) {
 			h += em.header(x.Tag)
 			tag = em.info.TypeOf(x.Tag)
 		}
@@ -183,6 +184,14 @@ func (em *emitter) header(e ast.Expr) string {
 	return s
 }
 
+// isTrue tells the constant true.
+func (em *emitter) isTrue(e ast.Expr) bool {
+	v := em.info.Types[e].Value
+	return v != nil && v.Kind() == constant.Bool && constant.BoolVal(v)
+}
+
+// cases writes the cases of a switch over a tag, or, with a nil one, over
+// conditions. Of several conditions in one case yaegi looks at the first alone.
 func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
 	var o strings.Builder
 	em.enter(false)
@@ -193,9 +202,15 @@ func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
 		} else {
 			var ss []string
 			for _, e := range cc.List {
-				ss = append(ss, em.to(e, tag))
+				if ss = append(ss, em.to(e, tag)); tag == nil && len(cc.List) > 1 {
+					ss[len(ss)-1] = "(" + ss[len(ss)-1] + ")"
+				}
 			}
-			o.WriteString("case " + strings.Join(ss, ", ") + ":\n")
+			between := ", "
+			if tag == nil {
+				between = " || "
+			}
+			o.WriteString("case " + strings.Join(ss, between) + ":\n")
 		}
 		o.WriteString(em.stmts(cc.Body))
 	}
@@ -460,9 +475,9 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 // oneByOne writes an assignment of several values, some of interface type or
 // nil, as one of each: yaegi boxes none of several, mixes their types up, and
 // fails on nil among them. Names come last, so that what selects an element is
-// still as it was.
+// still as it was; yaegi itself looks for m[i] in i, m[i] = 1, 2 after i is set.
 func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
-	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Rhs, isNil) && !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
+	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Rhs, isNil) && !selectsByOwn(x) && !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
 		return !isBlank(l) && types.IsInterface(em.info.TypeOf(l))
 	}) {
 		return "", false
@@ -484,6 +499,19 @@ func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
 		to.WriteString(em.expr(l) + " = " + v + "\n")
 	}
 	return s + places.String() + names.String(), true
+}
+
+// selectsByOwn tells an assignment to a place that is found by a variable which
+// it sets too.
+func selectsByOwn(x *ast.AssignStmt) bool {
+	var places []ast.Node
+	for _, l := range x.Lhs {
+		if !isIdent(l) {
+			places = append(places, l)
+		}
+	}
+	by := idents(places...)
+	return slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool { return isIdent(l) && !isBlank(l) && by[ast.Unparen(l).(*ast.Ident).Name] })
 }
 
 // hoistable tells an assignment whose calls have to be evaluated first.

@@ -125,11 +125,25 @@ func (s *Session) warm() {
 		if i == 6 {
 			time.Sleep(100 * time.Millisecond) // these take longer: let the first cell of who is in a hurry pass
 		}
+		s.readTypes(path, map[string]bool{})
 		if !s.mu.TryLock() {
 			return
 		}
 		s.use(path)
 		s.mu.Unlock()
+	}
+}
+
+// readTypes reads the types of a package and of those that its API mentions,
+// which is most of what use takes and needs no lock that a cell waits for.
+func (s *Session) readTypes(path string, seen map[string]bool) {
+	p, err := s.imp.Import(path)
+	if err != nil || seen[path] {
+		return
+	}
+	seen[path] = true
+	for _, d := range p.Imports() {
+		s.readTypes(d.Path(), seen)
 	}
 }
 
@@ -333,6 +347,14 @@ func (s *Session) commit(t *tx) {
 	for k, d := range s.world.Load().decls {
 		if now := t.w.decls[k]; !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
 			gone = append(gone, d.emitted)
+			if d.generic && d.kind == declFunc {
+				for key, name := range s.insts {
+					if strings.HasPrefix(key, d.emitted+"[") {
+						gone = append(gone, name)
+						delete(s.insts, key)
+					}
+				}
+			}
 		}
 	}
 	s.declared = s.declared || len(gone) > 0

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,5 +61,20 @@ func TestInterruptEndsWhatWaits(t *testing.T) {
 		if v := mustRun(t, s, "time.Sleep(5*time.Millisecond)\non.Load()").Value.Text(); v != "0" {
 			t.Errorf("%s: %s times a goroutine went on after an interrupt", wait, v)
 		}
+	}
+}
+
+// The instances of a generic function go with it when it is defined again.
+func TestInstancesAreForgotten(t *testing.T) {
+	s := newSession(t)
+	var before uint64
+	for i := range 500 {
+		if i == 100 {
+			before = heap()
+		}
+		mustRun(t, s, fmt.Sprintf("func g[E any](x E) E { return x }\ng(%d)", i))
+	}
+	if grown := int64(heap()) - int64(before); grown > 400*4<<10 {
+		t.Errorf("the heap grew by %d kB in 400 cells", grown>>10)
 	}
 }
