@@ -51,6 +51,7 @@ var advisors = []advisor{
 	{regexp.MustCompile(`^invalid append: argument must be a slice`), always("append takes a slice and returns the longer one: xs = append(xs, v)")},
 
 	// numbers and text
+	{regexp.MustCompile(`cannot use "(\w+)" \((?:untyped string constant|constant of type string)\) as (\w+)\.\w+ value`), adviseQuoted},
 	{regexp.MustCompile(`\(untyped string constant.*\) as (int|float64|\w*int\w*) value`), always("quotes make a string: drop them, or convert with strconv.Atoi or strconv.ParseFloat")},
 	{regexp.MustCompile(`^invalid operation: .*mismatched types (?:time\.Duration and \w+|\w+ and time\.Duration)`), always("make a duration of the number: time.Duration(n) * time.Second")},
 	{regexp.MustCompile(`^invalid operation: .*mismatched types (.*)string and |^invalid operation: .*mismatched types .* and (untyped )?string`), always("text and numbers do not add: fmt.Sprint(a, b), or fmt.Sprintf(\"%v: %v\", a, b)")},
@@ -107,7 +108,8 @@ var advisors = []advisor{
 		return ""
 	}},
 	{regexp.MustCompile(`does not implement .* \(method (\w+) has pointer receiver\)`), always("pass the address: &x")},
-	{regexp.MustCompile(`does not implement .* \(missing method (\w+)\)`), func(_ *Session, _ *world, _ *CellError, m []string) string {
+	{regexp.MustCompile(`does not implement plotter\.XYer`), always("figure.Dots(p, 0, label, x, y) and figure.Curve draw two slices; package plotter takes plotter.XYs{{X: 1, Y: 2}, …}")},
+	{regexp.MustCompile(`: \*?\w+ does not implement .* \(missing method (\w+)\)`), func(_ *Session, _ *world, _ *CellError, m []string) string {
 		return "declare the method " + m[1] + ", in this or a later cell"
 	}},
 	{regexp.MustCompile(`^missing return`), always("every way through the function must end in a return (or panic)")},
@@ -211,11 +213,7 @@ func adviseMember(s *Session, w *world, _ *CellError, m []string) string {
 	if pkg == "" {
 		pkg, name = m[4], m[3]
 	}
-	path := w.imports[pkg]
-	if path == "" {
-		path, _ = stdlib.Named(pkg)
-	}
-	p, err := s.imp.Import(path)
+	p, err := s.imp.Import(w.pathOf(pkg))
 	if err != nil {
 		return ""
 	}
@@ -229,6 +227,38 @@ func adviseMember(s *Session, w *world, _ *CellError, m []string) string {
 		return "did you mean " + pkg + "." + near + "?"
 	}
 	return "see what there is: type " + pkg + ". and press Tab"
+}
+
+// adviseQuoted finds what a package has under a name that was written as text:
+// "gated_relu" for GatedReLU{}.
+func adviseQuoted(s *Session, w *world, _ *CellError, m []string) string {
+	p, err := s.imp.Import(w.pathOf(m[2]))
+	if err != nil {
+		return ""
+	}
+	for _, n := range p.Scope().Names() {
+		obj := p.Scope().Lookup(n)
+		if !obj.Exported() || !strings.EqualFold(n, strings.ReplaceAll(m[1], "_", "")) {
+			continue
+		}
+		switch obj.(type) {
+		case *types.TypeName:
+			n += "{}"
+		case *types.Func:
+			n += "(…)"
+		}
+		return "it is a value of the package, without quotes: " + m[2] + "." + n
+	}
+	return ""
+}
+
+// pathOf is the import path that a package's name stands for.
+func (w *world) pathOf(name string) string {
+	if path := w.imports[name]; path != "" {
+		return path
+	}
+	path, _ := stdlib.Named(name)
+	return path
 }
 
 // foreign words of other languages, and what Go calls them.
