@@ -143,10 +143,20 @@ func (m *maskedData) forward(f, v []float64, pats [][]uint64) {
 	m.forwardSet(f, v, &patternSet{bits: pats})
 }
 
-func (m *maskedData) adjointSet(g, r []float64, set *patternSet) {
+func (m *maskedData) adjointSet(g, r []float64, set *patternSet) { m.adjointOutputs(g, r, set, 1) }
+
+// adjointOutputs is adjointSet for c vectors r, one after the other, and as
+// many results.
+func (m *maskedData) adjointOutputs(g, r []float64, set *patternSet, c int) {
 	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.adjointWords(g, r, set.rowWords(m.n), len(pats))
+		m.adjointWords(g, r, set.rowWords(m.n), len(pats), c)
+		return
+	}
+	if c > 1 {
+		for o := range c {
+			m.adjointOutputs(g[o*len(pats)*m.d:], r[o*m.n:][:m.n], set, 1)
+		}
 		return
 	}
 	g = g[:len(pats)*m.d]
@@ -161,10 +171,20 @@ func (m *maskedData) adjointSet(g, r []float64, set *patternSet) {
 	})
 }
 
-func (m *maskedData) forwardSet(f, v []float64, set *patternSet) {
+func (m *maskedData) forwardSet(f, v []float64, set *patternSet) { m.forwardOutputs(f, v, set, 1) }
+
+// forwardOutputs is forwardSet for c lists of vectors v, one after the other,
+// and as many results.
+func (m *maskedData) forwardOutputs(f, v []float64, set *patternSet, c int) {
 	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.forwardWords(f, v, set.columnWords(m.n), len(pats))
+		m.forwardWords(f, v, set.columnWords(m.n), len(pats), c)
+		return
+	}
+	if c > 1 {
+		for o := range c {
+			m.forwardOutputs(f[o*m.n:][:m.n], v[o*len(pats)*m.d:], set, 1)
+		}
 		return
 	}
 	clear(f[:m.n])
@@ -209,18 +229,19 @@ func (m *maskedData) workers(k int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// adjointWords is adjoint by the lookup kernel for k patterns cut by rowWords.
-func (m *maskedData) adjointWords(g, r []float64, words []uint32, k int) {
+// adjointWords is adjointOutputs by the lookup kernel for k patterns cut by
+// rowWords. A block of X is read once for all outputs.
+func (m *maskedData) adjointWords(g, r []float64, words []uint32, k, c int) {
 	x, dp := m.pad(), m.dp
 	out := g
 	if m.d != dp {
-		buf := getBlock(k * dp)
+		buf := getBlock(c * k * dp)
 		defer blockPool.Put(buf)
 		out = *buf
 	}
-	out = out[:k*dp]
+	out = out[:c*k*dp]
 	clear(out)
-	workers := m.workers(k)
+	workers := m.workers(c * k)
 	chunks := m.columnChunks(workers)
 	// Where there are too few columns to go round, patterns are split too, at
 	// the price of tables built twice.
@@ -229,7 +250,7 @@ func (m *maskedData) adjointWords(g, r []float64, words []uint32, k int) {
 		parts = min((workers+len(chunks)-1)/len(chunks), (k+31)/32)
 	}
 	run := func(i int) {
-		c := chunks[i/parts]
+		cols := chunks[i/parts]
 		lo, hi := i%parts*k/parts, (i%parts+1)*k/parts
 		if lo == hi {
 			return
@@ -239,18 +260,23 @@ func (m *maskedData) adjointWords(g, r []float64, words []uint32, k int) {
 		tab, rows, scale := (*buf)[:8*16*32], (*buf)[8*16*32:][:tableRows*32], (*buf)[8*16*32+tableRows*32:]
 		for b := 0; b*tableRows < m.n; b++ {
 			at := b * tableRows
-			if at+tableRows <= m.n {
-				m.kernel.build(tab, x[at*dp+c.at:], dp, r[at:at+tableRows], c.units)
-			} else { // the last rows, filled up with zeros
+			if at+tableRows > m.n { // the last rows, filled up with zeros
 				clear(rows)
 				clear(scale)
-				copy(scale, r[at:m.n])
 				for i := at; i < m.n; i++ {
-					copy(rows[(i-at)*32:], x[i*dp+c.at:][:8*c.units])
+					copy(rows[(i-at)*32:], x[i*dp+cols.at:][:8*cols.units])
 				}
-				m.kernel.build(tab, rows, 32, scale, c.units)
 			}
-			m.kernel.adjoint(out[lo*dp+c.at:], dp, tab, c.units, words[b*k+lo:b*k+hi])
+			for o := range c {
+				ro := r[o*m.n:][:m.n]
+				if at+tableRows <= m.n {
+					m.kernel.build(tab, x[at*dp+cols.at:], dp, ro[at:at+tableRows], cols.units)
+				} else {
+					copy(scale, ro[at:])
+					m.kernel.build(tab, rows, 32, scale, cols.units)
+				}
+				m.kernel.adjoint(out[(o*k+lo)*dp+cols.at:], dp, tab, cols.units, words[b*k+lo:b*k+hi])
+			}
 		}
 	}
 	if workers == 1 {
@@ -261,7 +287,7 @@ func (m *maskedData) adjointWords(g, r []float64, words []uint32, k int) {
 		tasks(len(chunks)*parts, run)
 	}
 	if m.d != dp {
-		for p := 0; p < k; p++ {
+		for p := range c * k {
 			copy(g[p*m.d:][:m.d], out[p*dp:])
 		}
 	}
@@ -274,37 +300,43 @@ var ones = func() (r [tableRows]float64) {
 	return r
 }()
 
-// forwardWords is forward by the lookup kernel for k patterns cut by
-// columnWords.
-func (m *maskedData) forwardWords(f, v []float64, words []uint32, k int) {
+// forwardWords is forwardOutputs by the lookup kernel for k patterns cut by
+// columnWords. A block of X is read once for all outputs.
+func (m *maskedData) forwardWords(f, v []float64, words []uint32, k, c int) {
 	x, dp := m.pad(), m.dp
 	blocks := (k + tableRows - 1) / tableRows
-	vb := getBlock(blocks * tableRows * dp)
+	each := blocks * tableRows * dp // numbers an output
+	vb := getBlock(c * each)
 	defer blockPool.Put(vb)
 	rows := *vb
-	if m.d == dp {
-		copy(rows, v[:k*dp])
-	} else {
-		for p := 0; p < k; p++ {
-			dst := rows[p*dp:][:dp]
-			copy(dst, v[p*m.d:][:m.d])
-			clear(dst[m.d:])
+	for o := range c {
+		ro, vo := rows[o*each:][:each], v[o*k*m.d:][:k*m.d]
+		if m.d == dp {
+			copy(ro, vo)
+		} else {
+			for p := range k {
+				dst := ro[p*dp:][:dp]
+				copy(dst, vo[p*m.d:][:m.d])
+				clear(dst[m.d:])
+			}
 		}
+		clear(ro[k*dp:])
 	}
-	clear(rows[k*dp:])
-	clear(f[:m.n])
+	clear(f[:c*m.n])
 	chunks := m.columnChunks(1)
-	workers := m.workers(k)
+	workers := m.workers(c * k)
 	tile := min(lookupRows, (m.n+workers-1)/workers)
 	run := func(i int) {
 		lo := i * tile
 		hi := min(lo+tile, m.n)
 		buf := getBlock(8 * 16 * 32)
 		defer blockPool.Put(buf)
-		for _, c := range chunks {
-			for b := 0; b < blocks; b++ {
-				m.kernel.build(*buf, rows[b*tableRows*dp+c.at:], dp, ones[:], c.units)
-				m.kernel.forward(f[lo:hi], x[lo*dp+c.at:], dp, *buf, c.units, words[b*m.n+lo:b*m.n+hi])
+		for _, cols := range chunks {
+			for b := range blocks {
+				for o := range c {
+					m.kernel.build(*buf, rows[o*each+b*tableRows*dp+cols.at:], dp, ones[:], cols.units)
+					m.kernel.forward(f[o*m.n+lo:o*m.n+hi], x[lo*dp+cols.at:], dp, *buf, cols.units, words[b*m.n+lo:b*m.n+hi])
+				}
 			}
 		}
 	}

@@ -64,6 +64,37 @@ func TestMaskedKernelsAgreeWithTheDefinition(t *testing.T) {
 	}
 }
 
+// Products for several outputs at once are those for one after the other, bit
+// by bit.
+func TestMaskedOutputs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	const c = 3
+	for _, s := range [][3]int{{1, 1, 1}, {65, 9, 64}, {700, 50, 41}, {64, 16, 5}} {
+		m, pats := randomMasked(rng, s[0], s[1], s[2])
+		set, each := &patternSet{bits: pats}, len(pats)*m.d
+		r, v := make([]float64, c*m.n), make([]float64, c*each)
+		for i := range r {
+			r[i] = rng.NormFloat64()
+		}
+		for i := range v {
+			v[i] = rng.NormFloat64()
+		}
+		for _, m.lookup = range []bool{false, true} {
+			f, g := make([]float64, c*m.n), make([]float64, c*each)
+			wantF, wantG := make([]float64, c*m.n), make([]float64, c*each)
+			m.forwardOutputs(f, v, set, c)
+			m.adjointOutputs(g, r, set, c)
+			for o := range c {
+				m.forwardSet(wantF[o*m.n:][:m.n], v[o*each:][:each], set)
+				m.adjointSet(wantG[o*each:][:each], r[o*m.n:][:m.n], set)
+			}
+			if !slices.Equal(f, wantF) || !slices.Equal(g, wantG) {
+				t.Errorf("%v lookup=%v: off by %g forward, %g adjoint", s, m.lookup, maxDiff(f, wantF), maxDiff(g, wantG))
+			}
+		}
+	}
+}
+
 // Every lookup kernel of this processor gives the bits of the portable one,
 // and does so however the work is spread.
 func TestLookupKernelsAgreeBitByBit(t *testing.T) {

@@ -184,7 +184,7 @@ func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
 	if !(curve > 0) {
 		curve = 1 // of a loss with kinks
 	}
-	shared := newSharedCurvature(model, p.curve)
+	shared := newSharedCurvature(model, p.curve, 1)
 	scale(math.Sqrt(curve), shared.root)
 	scale(math.Sqrt(curve), shared.b)
 	r := &screened{d: d, c: 1, metric: p.metric, weight: make([]float64, k), norm: make([]float64, k), pen: Penalty{GroupL2: p.beta}}

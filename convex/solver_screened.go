@@ -94,6 +94,8 @@ type screened struct {
 	step   float64 // L
 	weight []float64
 
+	fits, maps []float64 // predictions and blocks, output by output
+
 	inPlay []int // patterns in the working set, ascending
 	set    *patternSet
 	x      []float64 // their blocks, len(work)·d·c
@@ -134,7 +136,7 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 	}
 	X := m.X
 	// What the blocks curve together is taken out where it is the same everywhere.
-	shares := c == 1 && m.patches() == 1 && r.loss.Name == Squared.Name && r.pen.GroupL2 > 0 && r.pen.Norm == "l2"
+	shares := m.patches() == 1 && r.loss.Name == Squared.Name && r.pen.GroupL2 > 0 && r.pen.Norm == "l2"
 	axes := principalAxes(X)
 	r.topX = axes.top
 	switch {
@@ -161,7 +163,7 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 	}
 	r.model = newMaskedModel(m)
 	if shares {
-		r.shared = newSharedCurvature(r.model, axes.curve)
+		r.shared = newSharedCurvature(r.model, axes.curve, c)
 	}
 	r.step = r.loss.Lipschitz * r.model.scale * r.model.scale
 	if r.metric == nil {
@@ -266,17 +268,10 @@ func (r *screened) adjoint(g, v []float64, set *patternSet) {
 		r.model.adjointSet(g, v, set)
 		return
 	}
-	n, d, c, k := r.model.samples, r.d, r.c, len(set.bits)
-	col, part := make([]float64, n), make([]float64, k*d)
-	for o := 0; o < c; o++ {
-		for i := range col {
-			col[i] = v[i*c+o]
-		}
-		r.model.adjointSet(part, col, set)
-		for i, t := range part {
-			g[i*c+o] = t
-		}
-	}
+	r.room(len(set.bits))
+	transpose(r.fits, v, r.model.samples, r.c)
+	r.model.adjointOutputs(r.maps, r.fits, set, r.c)
+	transpose(g, r.maps, r.c, len(set.bits)*r.d)
 }
 
 // forward sets f to the predictions of the blocks x of the patterns of the set.
@@ -285,15 +280,29 @@ func (r *screened) forward(f, x []float64, set *patternSet) {
 		r.model.forwardSet(f, x, set)
 		return
 	}
-	n, d, c, k := r.model.samples, r.d, r.c, len(set.bits)
-	col, part := make([]float64, n), make([]float64, k*d)
-	for o := 0; o < c; o++ {
-		for i := range part {
-			part[i] = x[i*c+o]
-		}
-		r.model.forwardSet(col, part, set)
-		for i, t := range col {
-			f[i*c+o] = t
+	r.room(len(set.bits))
+	transpose(r.maps, x, len(set.bits)*r.d, r.c)
+	r.model.forwardOutputs(r.fits, r.maps, set, r.c)
+	transpose(f, r.fits, r.c, r.model.samples)
+}
+
+// room makes room for predictions and blocks of k patterns output by output.
+func (r *screened) room(k int) {
+	if r.fits == nil {
+		r.fits = make([]float64, r.model.samples*r.c)
+	}
+	if need := k * r.d * r.c; cap(r.maps) < need {
+		r.maps = make([]float64, need)
+	} else {
+		r.maps = r.maps[:need]
+	}
+}
+
+// transpose sets dst (cols×rows) to the transpose of src (rows×cols).
+func transpose(dst, src []float64, rows, cols int) {
+	for i := range rows {
+		for j := range cols {
+			dst[j*rows+i] = src[i*cols+j]
 		}
 	}
 }

@@ -3,6 +3,7 @@ package convex
 import (
 	"math"
 
+	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 )
 
@@ -20,33 +21,33 @@ import (
 // L·I⊗X'X + WW' thus need an L that bounds only the rest, several times smaller.
 // Their proximal operator is exact: with w = W'(u-y) known the blocks fall
 // apart, and w, d+1 numbers, is found by a semismooth Newton method
-// (a diagonal plus low rank metric, Becker and Fadili 2012).
+// (a diagonal plus low rank metric, Becker and Fadili 2012). With c outputs all
+// this holds for each, and the norms of the d×c blocks tie them together.
 type sharedCurvature struct {
+	c     int
 	lever []float64 // n: the share of X'X of every sample, over d
 	b     []float64 // n
 	root  []float64 // d: the square root of X'X
 	alpha []float64 // of the patterns in play
 	h     []float64 // their h_p
-	w     []float64 // d+1, at the last step and the start of the next
+	w     []float64 // (d+1)×c, at the last step and the start of the next
 
 	x, y, next []float64 // W' of the points of the same names
 
 	step  []float64 // L·metric
-	norm  []float64
-	u     []float64
 	value []float64
 	rows  blas64.General
-	jac   blas64.General
+	jac   blas64.General // where there are more blocks than entries of w
 }
 
 // newSharedCurvature takes the model in coordinates in which X'X is diagonal,
 // and that diagonal.
-func newSharedCurvature(m *maskedModel, metric []float64) *sharedCurvature {
+func newSharedCurvature(m *maskedModel, metric []float64, c int) *sharedCurvature {
 	n, d := m.n, m.d
+	room := func() []float64 { return make([]float64, (d+1)*c) }
 	s := &sharedCurvature{
-		lever: make([]float64, n), b: make([]float64, n), root: make([]float64, d),
-		w: make([]float64, d+1), x: make([]float64, d+1), y: make([]float64, d+1), next: make([]float64, d+1),
-		step: make([]float64, d), value: make([]float64, d+1), jac: newGeneral(d+1, d+1),
+		c: c, lever: make([]float64, n), b: make([]float64, n), root: make([]float64, d),
+		w: room(), x: room(), y: room(), next: room(), step: make([]float64, d), value: room(),
 	}
 	sum := make([]float64, d)
 	for i := 0; i < n; i++ {
@@ -79,8 +80,7 @@ func newSharedCurvature(m *maskedModel, metric []float64) *sharedCurvature {
 func (s *sharedCurvature) use(m *maskedModel, set *patternSet) {
 	k := len(set.bits)
 	s.alpha, s.h = make([]float64, k), make([]float64, k*m.d)
-	s.norm, s.u = make([]float64, k), make([]float64, k*m.d)
-	s.rows = newGeneral(k, m.d+1)
+	s.rows = newGeneral(k, len(s.w))
 	if k == 0 {
 		return
 	}
@@ -96,15 +96,17 @@ func (s *sharedCurvature) use(m *maskedModel, set *patternSet) {
 
 // product sets out to W'z.
 func (s *sharedCurvature) product(out, z []float64) {
-	d := len(s.root)
+	d, c := len(s.root), s.c
 	clear(out)
 	for p, a := range s.alpha {
-		zp := z[p*d:][:d]
-		axpy(a, zp, out[:d])
-		out[d] += dot(s.h[p*d:][:d], zp)
+		zp := z[p*d*c:][:d*c]
+		axpy(a, zp, out[:d*c])
+		for i, h := range s.h[p*d:][:d] {
+			axpy(h, zp[i*c:][:c], out[d*c:])
+		}
 	}
 	for i, t := range s.root {
-		out[i] *= t
+		scale(t, out[i*c:][:c])
 	}
 }
 
@@ -115,7 +117,7 @@ func (s *sharedCurvature) product(out, z []float64) {
 // and r.norm to the norms of its blocks. It returns false when Newton's method
 // does not find it.
 func (s *sharedCurvature) prox(r *screened, next, y, g []float64) bool {
-	d, k := r.d, len(s.alpha)
+	d, c, k := r.d, s.c, len(s.alpha)
 	for i := range s.step {
 		s.step[i] = r.step
 		if r.metric != nil {
@@ -125,21 +127,25 @@ func (s *sharedCurvature) prox(r *screened, next, y, g []float64) bool {
 	scaleY := norm2(s.y)
 	last := math.Inf(1)
 	for range 50 {
-		parallel(k, 1+20_000/d, func(lo, hi int) {
+		parallel(k, 1+20_000/(d*c), func(lo, hi int) {
 			row := make([]float64, 2*d)
-			shift := make([]float64, d)
+			shift := append([]float64(nil), s.w...)
 			for i, t := range s.root {
-				shift[i] = t * s.w[i]
+				scale(t, shift[i*c:][:c])
 			}
+			side := shift[d*c:]
 			for p := lo; p < hi; p++ {
-				z, yp, gp, hp := next[p*d:][:d], y[p*d:][:d], g[p*d:][:d], s.h[p*d:][:d]
-				a, t := s.alpha[p], s.w[d]
-				for i := range z {
-					z[i] = s.step[i]*yp[i] - gp[i] - a*shift[i] - t*hp[i]
+				z, yp, gp := next[p*d*c:][:d*c], y[p*d*c:][:d*c], g[p*d*c:][:d*c]
+				a := s.alpha[p]
+				for i, h := range s.h[p*d:][:d] {
+					for j, t := range side {
+						j += i * c
+						z[j] = s.step[i]*yp[j] - gp[j] - a*shift[j] - h*t
+					}
 				}
 				beta := r.weight[r.inPlay[p]] * r.pen.GroupL2
 				if r.metric != nil {
-					r.norm[p] = r.secular(z, row, 0, 1, beta, r.norm[p])
+					r.norm[p] = r.secular(z, row, 0, c, beta, r.norm[p])
 				} else if size := norm2(z); size > beta {
 					r.norm[p] = (size - beta) / r.step
 					scale(r.norm[p]/size, z)
@@ -173,47 +179,118 @@ func (s *sharedCurvature) prox(r *screened, next, y, g []float64) bool {
 	return false
 }
 
-// newton replaces the value of the equation for w by the Newton step.
+// newton replaces the value of the equation for w by the Newton step. The
+// matrix is M⊗I + R'R with an arrow M, a diagonal and its last row, and one row
+// of R a block.
 func (s *sharedCurvature) newton(r *screened, u []float64) bool {
-	d, k := r.d, len(s.alpha)
-	clear(s.rows.Data)
-	diag, cross, last := make([]float64, d), make([]float64, d), 0.0
+	d, c, k := r.d, s.c, 0
+	m := arrow{diag: make([]float64, d), side: make([]float64, d), corner: 1}
+	for i := range m.diag {
+		m.diag[i] = 1
+	}
+	e := make([]float64, d)
 	// β/t is the curvature of the norm of a block u of length t:
 	// ∂u/∂b = (E - κvv')⁻¹ with E = L·M + κ, κ = β/t, v = u/t.
-	for p := 0; p < k; p++ {
+	for p, a := range s.alpha {
 		t := r.norm[p]
 		if t == 0 {
 			continue
 		}
 		kappa := r.weight[r.inPlay[p]] * r.pen.GroupL2 / t
-		up, hp, row, a := u[p*d:][:d], s.h[p*d:][:d], s.rows.Data[p*(d+1):][:d+1], s.alpha[p]
-		inner, side := 0.0, 0.0
+		up, hp, row := u[p*d*c:][:d*c], s.h[p*d:][:d], s.rows.Data[k*s.rows.Stride:][:s.rows.Cols]
+		clear(row)
+		side := row[d*c:]
+		inner := 0.0
 		for i, h := range s.step {
-			e := 1 / (h + kappa)
-			v := up[i] / t
-			ev := e * v
-			inner += v * ev
-			side += hp[i] * ev
-			row[i] = a * s.root[i] * ev
-			diag[i] += a * a * e
-			cross[i] += a * e * hp[i]
-			last += e * hp[i] * hp[i]
+			e[i] = 1 / (h + kappa)
+			ui, ri := up[i*c:][:c], row[i*c:][:c]
+			inner += dot(ui, ui) * e[i]
+			axpy(a*s.root[i]*e[i]/t, ui, ri)
+			axpy(hp[i]*e[i]/t, ui, side)
+			m.diag[i] += a * a * s.root[i] * s.root[i] * e[i]
+			m.side[i] += a * s.root[i] * e[i] * hp[i]
+			m.corner += e[i] * hp[i] * hp[i]
 		}
-		row[d] = side
+		inner /= t * t
 		scale(math.Sqrt(kappa/math.Max(1-kappa*inner, 1e-14)), row)
+		k++
 	}
-	if k > 0 {
-		gramLower(s.rows, s.jac)
+	if k == 0 {
+		return m.solve(s.value, c)
 	}
-	J := s.jac
-	for i := range diag {
-		J.Data[i*J.Stride+i] += 1 + s.root[i]*s.root[i]*diag[i]
-		J.Data[d*J.Stride+i] += s.root[i] * cross[i]
+	rows := blas64.General{Rows: k, Cols: s.rows.Cols, Stride: s.rows.Stride, Data: s.rows.Data}
+	if c == 1 && k > d {
+		if s.jac.Rows == 0 {
+			s.jac = newGeneral(d+1, d+1)
+		}
+		J := s.jac
+		gramLower(rows, J)
+		for i := range d {
+			J.Data[i*J.Stride+i] += m.diag[i]
+			J.Data[d*J.Stride+i] += m.side[i]
+		}
+		J.Data[d*J.Stride+d] += m.corner
+		if !cholLower(J) {
+			return false
+		}
+		cholSolve(J, s.value)
+		return true
 	}
-	J.Data[d*J.Stride+d] += 1 + last
-	if !cholLower(J) {
+	// (A + R'R)⁻¹ = A⁻¹ - A⁻¹R'(I + RA⁻¹R')⁻¹RA⁻¹.
+	scaled := newGeneral(k, rows.Cols)
+	for p := range k {
+		row := scaled.Data[p*rows.Cols:][:rows.Cols]
+		copy(row, rows.Data[p*rows.Stride:])
+		if !m.solve(row, c) {
+			return false
+		}
+	}
+	small := newGeneral(k, k)
+	blas64.Gemm(blas.NoTrans, blas.Trans, 1, rows, scaled, 0, small)
+	for p := range k {
+		small.Data[p*k+p]++
+	}
+	if !cholLower(small) {
 		return false
 	}
-	cholSolve(J, s.value)
+	t := make([]float64, k)
+	for p := range t {
+		t[p] = dot(scaled.Data[p*rows.Cols:][:rows.Cols], s.value)
+	}
+	cholSolve(small, t)
+	if !m.solve(s.value, c) {
+		return false
+	}
+	for p, v := range t {
+		axpy(-v, scaled.Data[p*rows.Cols:][:rows.Cols], s.value)
+	}
+	return true
+}
+
+// arrow is a matrix with a diagonal and a last row and column.
+type arrow struct {
+	diag, side []float64
+	corner     float64
+}
+
+// solve replaces v, of c columns, by the inverse times v; false if the matrix
+// is not definite.
+func (m *arrow) solve(v []float64, c int) bool {
+	last := v[len(m.diag)*c:]
+	pivot := m.corner
+	for i, t := range m.side {
+		t /= m.diag[i]
+		pivot -= t * m.side[i]
+		axpy(-t, v[i*c:][:c], last)
+	}
+	if !(pivot > 0) {
+		return false
+	}
+	scale(1/pivot, last)
+	for i, t := range m.side {
+		vi := v[i*c:][:c]
+		axpy(-t, last, vi)
+		scale(1/m.diag[i], vi)
+	}
 	return true
 }

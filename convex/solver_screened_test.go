@@ -10,33 +10,47 @@ import (
 )
 
 // The proximal operator in the metric of the shared curvature meets its
-// optimality conditions, on white and on correlated data.
+// optimality conditions, on white and on correlated data, with more blocks than
+// columns and fewer, for one output and several.
 func TestSharedCurvatureProx(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for _, spread := range []float64{1, 30} {
+	for _, in := range []struct {
+		spread float64
+		c      int
+		inPlay []int
+	}{
+		{1, 1, []int{0, 2, 3, 5, 8, 9, 12}},
+		{30, 1, []int{0, 2, 3, 5, 8, 9, 12}},
+		{30, 1, []int{0, 2, 3}},
+		{1, 3, []int{0, 2, 3, 5, 8, 9, 12}},
+		{30, 3, []int{0, 2, 3, 5, 8, 9, 12}},
+	} {
 		const n, d = 80, 6
-		X, y := mat.NewDense(n, d, nil), mat.NewDense(n, 1, nil)
-		for i := 0; i < n; i++ {
-			for j := 0; j < d; j++ {
-				X.Set(i, j, (0.5+rng.NormFloat64())*math.Pow(spread, float64(j)/d))
+		c := in.c
+		X, y := mat.NewDense(n, d, nil), mat.NewDense(n, c, nil)
+		for i := range n {
+			for j := range d {
+				X.Set(i, j, (0.5+rng.NormFloat64())*math.Pow(in.spread, float64(j)/d))
 			}
-			y.Set(i, 0, rng.NormFloat64())
+			for o := range c {
+				y.Set(i, o, rng.NormFloat64())
+			}
 		}
-		prog, err := Lower(context.Background(), Problem{X: X, Y: y, Arch: GatedReLU{}, Beta: 0.7}, &Settings{Samples: 20})
+		prog, err := Lower(context.Background(), Problem{X: X, Y: y, Arch: GatedReLU{Penalty: "frobenius"}, Beta: 0.7}, &Settings{Samples: 20})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := newScreened(prog, nil)
 		s := r.shared
-		if s == nil || (r.metric == nil) != (spread == 1) {
-			t.Fatalf("spread %g: shared curvature %v, metric %v", spread, s != nil, r.metric)
+		if s == nil || (r.metric == nil) != (in.spread == 1) {
+			t.Fatalf("%+v: shared curvature %v, metric %v", in, s != nil, r.metric)
 		}
-		r.inPlay = []int{0, 2, 3, 5, 8, 9, 12}
+		r.inPlay = in.inPlay
 		r.use(r.inPlay)
-		k := len(r.inPlay)
+		k, bs := len(r.inPlay), d*c
 		r.norm = make([]float64, k)
 		r.step = 3
-		z, g, next := make([]float64, k*d), make([]float64, k*d), make([]float64, k*d)
+		z, g, next := make([]float64, k*bs), make([]float64, k*bs), make([]float64, k*bs)
 		for i := range z {
 			z[i], g[i] = rng.NormFloat64(), 5*rng.NormFloat64()
 		}
@@ -44,34 +58,35 @@ func TestSharedCurvatureProx(t *testing.T) {
 		if !s.prox(r, next, z, g) {
 			t.Fatal("no proximal point")
 		}
-		w := make([]float64, d+1)
+		w := make([]float64, (d+1)*c)
 		s.product(w, next)
 		for i := range w {
 			w[i] -= s.y[i]
 		}
 		active := 0
-		for p := 0; p < k; p++ {
-			u := next[p*d:][:d]
-			rest := make([]float64, d) // minus the gradient of the smooth part
-			for i := range rest {
+		for p := range k {
+			u := next[p*bs:][:bs]
+			rest := make([]float64, bs) // minus the gradient of the smooth part
+			for j := range rest {
+				i, o, at := j/c, j%c, p*bs+j
 				h := r.step
 				if r.metric != nil {
 					h *= r.metric[i]
 				}
-				rest[i] = -g[p*d+i] - h*(u[i]-z[p*d+i]) - s.alpha[p]*s.root[i]*w[i] - s.h[p*d+i]*w[d]
+				rest[j] = -g[at] - h*(u[j]-z[at]) - s.alpha[p]*s.root[i]*w[j] - s.h[p*d+i]*w[d*c+o]
 			}
 			if nu := norm2(u); nu > 0 {
 				active++
 				axpy(-0.7/nu, u, rest)
 				if norm2(rest) > 1e-4 {
-					t.Errorf("spread %g: block %d is off by %g", spread, p, norm2(rest))
+					t.Errorf("%+v: block %d is off by %g", in, p, norm2(rest))
 				}
 			} else if norm2(rest) > 0.7*(1+1e-6) {
-				t.Errorf("spread %g: block %d should not be zero", spread, p)
+				t.Errorf("%+v: block %d should not be zero", in, p)
 			}
 		}
 		if active == 0 {
-			t.Errorf("spread %g: no block is active", spread)
+			t.Errorf("%+v: no block is active", in)
 		}
 	}
 }

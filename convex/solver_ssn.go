@@ -69,6 +69,33 @@ func (m *maskedModel) adjointSet(g, r []float64, set *patternSet) {
 	}
 }
 
+// adjointOutputs is adjointSet for c vectors r, one after the other, and as
+// many results.
+func (m *maskedModel) adjointOutputs(g, r []float64, set *patternSet, c int) {
+	if m.plain() {
+		m.maskedData.adjointOutputs(g, r, set, c)
+		return
+	}
+	for o := range c {
+		m.adjointSet(g[o*len(set.bits)*m.d:][:len(set.bits)*m.d], r[o*m.samples:][:m.samples], set)
+	}
+}
+
+// forwardOutputs is forwardSet for c lists of vectors v, one after the other,
+// and as many results.
+func (m *maskedModel) forwardOutputs(f, v []float64, set *patternSet, c int) {
+	if m.plain() {
+		m.maskedData.forwardOutputs(f, v, set, c)
+		return
+	}
+	for o := range c {
+		m.forwardSet(f[o*m.samples:][:m.samples], v[o*len(set.bits)*m.d:], set)
+	}
+}
+
+// plain says that the operator is D_p X.
+func (m *maskedModel) plain() bool { return m.patches == 1 && m.scale == 1 && m.slope == 0 }
+
 // spread gives every row, of a patch, what its sample has in r, scaled.
 func (m *maskedModel) spread(r []float64) []float64 {
 	if m.patches == 1 && m.scale == 1 {
