@@ -17,8 +17,11 @@ import (
 // CSVOptions say how ReadCSV takes a file. A nil pointer means the defaults.
 type CSVOptions struct {
 	// Label is the column with the targets: its name in the header, or its
-	// number counted from 0, or from the end if negative. "" is the last one.
+	// number counted from 0, or from the end if negative. "" is the last one
+	// that is not dropped.
 	Label string
+	// Drop are columns to leave out, such as an id, given as Label is.
+	Drop []string
 	// NoLabel says that all columns are features; Y of the Set is nil.
 	NoLabel bool
 	// Regression says that the targets are numbers to predict, even if there
@@ -92,14 +95,19 @@ func parseCSV(text []byte, opts *CSVOptions) (*Set, error) {
 			names[i] = strings.TrimSpace(name)
 		}
 	}
-	label, err := labelColumn(names, len(first), &o)
+	drop, err := o.dropped(names, len(first))
 	if err != nil {
 		return nil, err
 	}
-	cols := len(first)
-	d := cols
-	if label >= 0 {
-		d--
+	label, err := o.labelColumn(names, drop)
+	if err != nil {
+		return nil, err
+	}
+	cols, d := len(first), 0
+	for i, out := range drop {
+		if !out && i != label {
+			d++
+		}
 	}
 	if d == 0 {
 		return nil, fmt.Errorf("there is one column only, the target: want at least one feature beside it (NoLabel takes it as a feature; the separator was taken to be %q)", r.Comma)
@@ -113,13 +121,18 @@ func parseCSV(text []byte, opts *CSVOptions) (*Set, error) {
 		if len(record) != cols {
 			return fmt.Errorf("line %d has %d columns but the first has %d", line, len(record), cols)
 		}
-		if o.SkipMissing && slices.ContainsFunc(record, missing) {
-			return nil
+		for i, field := range record {
+			if o.SkipMissing && !drop[i] && missing(field) {
+				return nil
+			}
 		}
 		if _, err := size(len(lines)+1, d); err != nil {
 			return err
 		}
 		for i, field := range record {
+			if drop[i] {
+				continue
+			}
 			field = strings.TrimSpace(field)
 			if i == label {
 				if missing(field) {
@@ -133,7 +146,7 @@ func parseCSV(text []byte, opts *CSVOptions) (*Set, error) {
 			case missing(field):
 				return fieldError(r, i, names, "a value is missing: fill it in or set SkipMissing")
 			case err != nil && !errors.Is(err, strconv.ErrRange):
-				return fieldError(r, i, names, fmt.Sprintf("%q is not a number: encode words as numbers, or name this column as Label", abridge(field)))
+				return fieldError(r, i, names, fmt.Sprintf("%q is not a number: encode words as numbers, or name this column in Drop or as Label", abridge(field)))
 			case v-v != 0:
 				return fieldError(r, i, names, fmt.Sprintf("%q is not finite", abridge(field)))
 			}
@@ -171,7 +184,7 @@ func parseCSV(text []byte, opts *CSVOptions) (*Set, error) {
 
 	s := &Set{X: mat.NewDense(len(lines), d, x)}
 	for i, name := range names {
-		if i != label {
+		if i != label && !drop[i] {
 			s.FeatureNames = append(s.FeatureNames, name)
 		}
 	}
@@ -198,16 +211,38 @@ func separator(text []byte) rune {
 // isHeader reports whether the first record holds names: a feature in it is
 // not a number, or the target is not one while it is in the second record.
 func isHeader(first, second []string, o *CSVOptions) bool {
-	label := -1
-	if !o.NoLabel {
-		if at, err := labelColumn(nil, len(first), o); err == nil {
-			label = at
-		} else {
-			label = slices.IndexFunc(first, func(s string) bool { return strings.TrimSpace(s) == o.Label })
+	named := false
+	at := func(name string) int {
+		i, err := column("", name, nil, len(first)) // a number here, if it can be one
+		if err != nil {
+			i = slices.IndexFunc(first, func(s string) bool { return strings.TrimSpace(s) == name })
+			named = named || i >= 0
+		}
+		return i
+	}
+	drop := make([]bool, len(first))
+	for _, name := range o.Drop {
+		if i := at(name); i >= 0 {
+			drop[i] = true
 		}
 	}
+	label := -1
+	switch {
+	case o.NoLabel:
+	case o.Label == "":
+		for i := range drop {
+			if !drop[i] {
+				label = i
+			}
+		}
+	default:
+		label = at(o.Label)
+	}
+	if named {
+		return true
+	}
 	for i, field := range first {
-		if i != label && !isNumber(field) && !missing(field) {
+		if i != label && !drop[i] && !isNumber(field) && !missing(field) {
 			return true
 		}
 	}
@@ -227,30 +262,57 @@ func missing(s string) bool {
 	return false
 }
 
+// dropped says of every column whether it is left out.
+func (o *CSVOptions) dropped(names []string, cols int) ([]bool, error) {
+	out := make([]bool, cols)
+	for _, name := range o.Drop {
+		i, err := column("drop", name, names, cols)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = true
+	}
+	return out, nil
+}
+
 // labelColumn is the index of the target column, or -1 for none.
-func labelColumn(names []string, cols int, o *CSVOptions) (int, error) {
+func (o *CSVOptions) labelColumn(names []string, drop []bool) (int, error) {
 	if o.NoLabel {
 		return -1, nil
 	}
 	if o.Label == "" {
-		return cols - 1, nil
+		for i := len(drop) - 1; i >= 0; i-- {
+			if !drop[i] {
+				return i, nil
+			}
+		}
+		return 0, errors.New("all columns are dropped")
 	}
-	if i := slices.Index(names, o.Label); i >= 0 {
+	i, err := column("label", o.Label, names, len(drop))
+	if err == nil && drop[i] {
+		err = fmt.Errorf("label is %q, which is also dropped", o.Label)
+	}
+	return i, err
+}
+
+// column is the index of the column that an option names or numbers.
+func column(option, name string, names []string, cols int) (int, error) {
+	if i := slices.Index(names, name); i >= 0 {
 		return i, nil
 	}
-	i, err := strconv.Atoi(o.Label)
+	i, err := strconv.Atoi(name)
 	if err != nil {
 		if names == nil {
-			return 0, fmt.Errorf("label is %q but the file has no header: give the column's number, 0 to %d", o.Label, cols-1)
+			return 0, fmt.Errorf("%s is %q but the file has no header: give the column's number, 0 to %d", option, name, cols-1)
 		}
-		return 0, fmt.Errorf("label is %q: the columns are %s", o.Label, abridge(strings.Join(names, ", ")))
+		return 0, fmt.Errorf("%s is %q: the columns are %s", option, name, abridge(strings.Join(names, ", ")))
 	}
 	at := i
 	if at < 0 {
 		at += cols
 	}
 	if at < 0 || at >= cols {
-		return 0, fmt.Errorf("label is %d but there are %d columns: want 0 to %d, or -1 to -%d from the end", i, cols, cols-1, cols)
+		return 0, fmt.Errorf("%s is %d but there are %d columns: want 0 to %d, or -1 to -%d from the end", option, i, cols, cols-1, cols)
 	}
 	return at, nil
 }

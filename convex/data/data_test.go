@@ -439,6 +439,8 @@ func TestReadCSV(t *testing.T) {
 		{text: "2,1\n3,1\n", opts: &CSVOptions{Label: "0"}, x: []float64{1, 1}, y: []float64{0, 1}, classes: "2 3"},
 		{text: "word,1\nother,2\n", opts: &CSVOptions{Label: "0"}, x: []float64{1, 2}, y: []float64{1, 0}, classes: "other word"},
 		{text: "a,b\n1,2\n,3\n4,?\n5,6\n", opts: &CSVOptions{SkipMissing: true, NoLabel: true}, x: []float64{1, 2, 5, 6}, names: "a b"},
+		{text: "id,a,y,note\nS1,1,0,x\nS2,2,1,\n", opts: &CSVOptions{Drop: []string{"id", "-1"}, SkipMissing: true}, x: []float64{1, 2}, y: []float64{0, 1}, classes: "0 1", names: "a"},
+		{text: "S1,1,0\nS2,2,1\n", opts: &CSVOptions{Drop: []string{"0"}}, x: []float64{1, 2}, y: []float64{0, 1}, classes: "0 1"},
 		{text: "0,1,target\n1,2,7\n", x: []float64{1, 2}, y: []float64{0}, classes: "7", names: "0 1"},
 		{text: "\"x, y\",z\n\"1\", 2\n", x: []float64{1}, y: []float64{0}, classes: "2", names: "x, y"},
 	} {
@@ -483,6 +485,10 @@ func TestReadCSVErrors(t *testing.T) {
 		{"a,y\n1,2\n", &CSVOptions{Label: "2"}, "there are 2 columns"},
 		{"a,y\n1,w\n", &CSVOptions{Regression: true}, `line 2: the target "w" is not a number`},
 		{"1\n2\n", nil, "one column only"},
+		{"a,y\n1,2\n", &CSVOptions{Drop: []string{"id"}}, `drop is "id": the columns are a, y`},
+		{"a,y\n1,2\n", &CSVOptions{Drop: []string{"y"}, Label: "y"}, `label is "y", which is also dropped`},
+		{"a,y\n1,2\n", &CSVOptions{Drop: []string{"y", "a"}}, "all columns are dropped"},
+		{"id,y\nw,2\n", nil, "name this column in Drop"},
 	} {
 		path := write(t, "t.csv", []byte(c.text))
 		_, err := ReadCSV(path, c.opts)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -309,5 +311,33 @@ func TestRenderAnything(t *testing.T) {
 	}
 	if err := quick.Check(check, &quick.Config{MaxCount: 30}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A figure is saved in every format, and a name without one is an error that
+// says which there are.
+func TestSaveFigure(t *testing.T) {
+	p := plot.New()
+	p.Title.Text = "saved"
+	f := Figure{Plots: [][]*plot.Plot{{p, p}}, Width: 4, Height: 2}
+	dir := t.TempDir()
+	for name, magic := range map[string]string{"a.pdf": "%PDF", "a.png": "\x89PNG", "a.svg": "<?xml", "a.eps": "%%!PS", "A.JPG": "\xff\xd8"} {
+		if err := f.Save(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+			continue
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.HasPrefix(string(b), magic) {
+			t.Errorf("%s begins with %.8q (%v)", name, b, err)
+		}
+	}
+	for name, call := range map[string]func() error{
+		"must end in .pdf":      func() error { return f.Save(filepath.Join(dir, "a")) },
+		"figure without plots":  func() error { return Figure{}.Save(filepath.Join(dir, "b.pdf")) },
+		"no such file":          func() error { return f.Save(filepath.Join(dir, "none", "b.pdf")) },
+		"each side must be pos": func() error { return Figure{Plots: f.Plots, Width: 1e6}.Save(filepath.Join(dir, "b.pdf")) },
+	} {
+		if err := call(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("want %q, got %v", name, err)
+		}
 	}
 }

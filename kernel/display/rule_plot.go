@@ -2,13 +2,16 @@ package display
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/google/renameio/v2"
 	xfont "golang.org/x/image/font"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
@@ -81,29 +84,9 @@ func renderPlot(v any) (Bundle, bool) {
 // bundle draws the figure as PNG, at twice the resolution of the screen, and
 // as SVG.
 func (f Figure) bundle() Bundle {
-	rows, cols := len(f.Plots), 0
-	for _, row := range f.Plots {
-		cols = max(cols, len(row))
-	}
-	if cols == 0 {
-		return one(MIMEText, "", "(a figure without plots)")
-	}
-	plotSize.Lock()
-	w, h := plotSize.width, plotSize.height
-	plotSize.Unlock()
-	if rows*cols > 1 { // smaller each, but the whole no wider than a page
-		w, h = min(0.75*w*float64(cols), 12), 0.75*h*float64(rows)
-	}
-	if f.Width > 0 {
-		w = f.Width
-	}
-	if f.Height > 0 {
-		h = f.Height
-	}
-	if !(w > 0 && h > 0 && w <= maxInches && h <= maxInches) {
-		var b Bundle
-		b.set(MIMEText, fmt.Sprintf("(a figure of %g×%g inches is not drawn: each side must be positive and at most %d)", w, h, maxInches))
-		return b
+	rows, cols, w, h, err := f.size()
+	if err != nil {
+		return one(MIMEText, "", "("+err.Error()+")")
 	}
 	var b Bundle
 	b.set(MIMEText, f.String())
@@ -131,6 +114,59 @@ func (f Figure) bundle() Bundle {
 		b.set(MIMESVG, strings.ReplaceAll(text, "<image ", `<image preserveAspectRatio="none" `))
 	}
 	return b
+}
+
+// size is the grid of the figure and its sides in inches.
+func (f Figure) size() (rows, cols int, w, h float64, err error) {
+	rows = len(f.Plots)
+	for _, row := range f.Plots {
+		cols = max(cols, len(row))
+	}
+	if cols == 0 {
+		return 0, 0, 0, 0, errors.New("a figure without plots")
+	}
+	plotSize.Lock()
+	w, h = plotSize.width, plotSize.height
+	plotSize.Unlock()
+	if rows*cols > 1 { // smaller each, but the whole no wider than a page
+		w, h = min(0.75*w*float64(cols), 12), 0.75*h*float64(rows)
+	}
+	if f.Width > 0 {
+		w = f.Width
+	}
+	if f.Height > 0 {
+		h = f.Height
+	}
+	if !(w > 0 && h > 0 && w <= maxInches && h <= maxInches) {
+		return 0, 0, 0, 0, fmt.Errorf("a figure of %g×%g inches is not drawn: each side must be positive and at most %d", w, h, maxInches)
+	}
+	return rows, cols, w, h, nil
+}
+
+// Save writes the figure, in the size and form in which it is shown, to a
+// file whose name ends in .pdf, .svg, .png, .eps, .jpg, .tif or .tex.
+func (f Figure) Save(path string) error {
+	rows, cols, w, h, err := f.size()
+	if err != nil {
+		return fmt.Errorf("display: Save %s: %w", path, err)
+	}
+	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
+	if !slices.Contains([]string{"pdf", "svg", "png", "eps", "jpg", "jpeg", "tif", "tiff", "tex"}, format) {
+		return fmt.Errorf("display: Save %s: the name must end in .pdf, .svg, .png, .eps, .jpg, .tif or .tex, which says the format", path)
+	}
+	c, err := draw.NewFormattedCanvas(vg.Length(w)*vg.Inch, vg.Length(h)*vg.Inch, format)
+	if err != nil {
+		return fmt.Errorf("display: Save %s: %w", path, err)
+	}
+	f.draw(draw.New(c), rows, cols)
+	var out bytes.Buffer
+	if _, err := c.WriteTo(&out); err != nil {
+		return fmt.Errorf("display: Save %s: %w", path, err)
+	}
+	if err := renameio.WriteFile(path, out.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("display: Save: %w", err)
+	}
+	return nil
 }
 
 func (f Figure) draw(c draw.Canvas, rows, cols int) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/plot"
@@ -120,4 +122,28 @@ func ExampleProfile() {
 	figure.Profile(p, 1, "slow", []float64{1, 3, math.Inf(1)})
 	display.Show(p)
 	// Output: plot: Solved within a time
+}
+
+// Cross-validated loss against the weight decay, and the network of the best one
+// with the lines of its neurons, in one file.
+func ExampleHeldOut() {
+	X, y := data.Moons(40, 0.2, 1)
+	p := convex.Problem{X: data.WithBias(X), Y: y, Loss: convex.Logistic}
+	cv, err := convex.CrossValidate(context.Background(), p, &convex.FoldOptions{Folds: 3, Path: &convex.PathOptions{Count: 4, Ratio: 1e-2}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	best := cv.Path.Solutions[cv.Best]
+	regions, err := figure.Regions("The best of them", best.Predict, p.X, y)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	figure.Hyperplanes(regions, 2, "neurons", best.Network.Hidden, p.X)
+	f := display.Figure{Plots: [][]*plot.Plot{{figure.HeldOut("Cross-validation", cv), regions}}, Width: 9}
+	dir, _ := os.MkdirTemp("", "figure")
+	defer os.RemoveAll(dir)
+	fmt.Println(f.Save(filepath.Join(dir, "cv.pdf")))
+	// Output: <nil>
 }

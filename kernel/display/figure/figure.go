@@ -199,6 +199,31 @@ func Dots(p *plot.Plot, k int, label string, x, y []float64) *plotter.Scatter {
 	return s
 }
 
+// ErrorBars adds vertical bars from y_i - e_i to y_i + e_i at x_i in colour k,
+// such as the standard errors of a mean; a Curve or Dots shows the mean itself.
+func ErrorBars(p *plot.Plot, k int, x, y, e []float64) *plotter.YErrorBars {
+	bars := &plotter.YErrorBars{CapWidth: vg.Points(4), LineStyle: draw.LineStyle{Color: Color(k), Width: vg.Points(1)}}
+	if len(x) != len(y) || len(x) != len(e) {
+		complain(p, "ErrorBars has %d x, %d y and %d errors", len(x), len(y), len(e))
+		return bars
+	}
+	for i := range x {
+		if !shown(p.X, x[i]) || !shown(p.Y, y[i]) || !shown(p.Y, y[i]+math.Abs(e[i])) {
+			continue
+		}
+		below := math.Abs(e[i])
+		if !shown(p.Y, y[i]-below) { // past the end of a logarithmic axis
+			below = 0
+		}
+		bars.XYs = append(bars.XYs, plotter.XY{X: x[i], Y: y[i]})
+		bars.YErrors = append(bars.YErrors, struct{ Low, High float64 }{below, math.Abs(e[i])})
+	}
+	if len(bars.XYs) > 0 {
+		p.Add(bars)
+	}
+	return bars
+}
+
 // Level adds a dashed black line across the plot at height y: an optimum, a
 // bound, a target.
 func Level(p *plot.Plot, label string, y float64) *plotter.Line {

@@ -48,6 +48,7 @@ func TestDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	figure.Hyperplanes(p, 2, "neurons", sol.Network.Hidden, Xb)
 	draw(t, "regions", p)
 	p, err = figure.Weights("Weights", "input", "neuron", sol.Network.Hidden)
 	if err != nil {
@@ -72,6 +73,9 @@ func TestDrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	draw(t, "path", figure.SparsityPath("Path", path))
+	draw(t, "heldout", figure.HeldOut("Cross-validation", &convex.CrossValidation{
+		Betas: []float64{10, 1, 0.1}, Loss: []float64{0.7, 0.45, 0.4}, StdErr: []float64{0.02, 0.05, 0.1}, Best: 2, Sparsest: 1, Folds: 5,
+	}))
 
 	x := []float64{1, 10, 100, 1000}
 	p = figure.New("Band and spread", "epochs", "objective")
@@ -100,6 +104,10 @@ func TestNothingToDraw(t *testing.T) {
 		"level":           func(p *plot.Plot) { figure.LogY(p); figure.Level(p, "optimum", 0) },
 		"band":            func(p *plot.Plot) { figure.Band(p, 0, "a", nil, [][]float64{{1}}) },
 		"spread":          func(p *plot.Plot) { figure.Spread(p, 0, "a", nil, [][]float64{{1}}) },
+		"error bars":      func(p *plot.Plot) { figure.ErrorBars(p, 0, []float64{1}, []float64{1}, nil) },
+		"no validation":   func(p *plot.Plot) { *p = *figure.HeldOut("t", nil) },
+		"no neurons":      func(p *plot.Plot) { figure.Hyperplanes(p, 0, "a", nil, nil) },
+		"other columns":   func(p *plot.Plot) { figure.Hyperplanes(p, 0, "a", mat.NewDense(1, 3, nil), mat.NewDense(1, 2, nil)) },
 		"no gaps":         func(p *plot.Plot) { figure.Gaps(p, 0, "a", nil) },
 		"empty signal":    func(p *plot.Plot) { figure.Spectrum(p, 0, "a", nil) },
 		"no problems":     func(p *plot.Plot) { figure.Profile(p, 0, "a", nil) },
@@ -127,6 +135,23 @@ func TestNothingToDraw(t *testing.T) {
 		t.Errorf("the axes are from %g to %g: what they cannot show was not left out", p.X.Min, p.Y.Max)
 	}
 	draw(t, "log", p)
+}
+
+// Bars that leave a logarithmic axis keep their upper half; lines end at the
+// sides of the picture, and one that passes it by is left out.
+func TestErrorBarsAndHyperplanes(t *testing.T) {
+	p := figure.New("t", "x", "y")
+	figure.LogY(p)
+	bars := figure.ErrorBars(p, 0, []float64{1, 2, 3}, []float64{1, 2, math.NaN()}, []float64{2, 1, 1})
+	if len(bars.XYs) != 2 || bars.YErrors[0].Low != 0 || bars.YErrors[0].High != 2 || bars.YErrors[1].Low != 1 {
+		t.Errorf("%+v", bars)
+	}
+	p = figure.New("t", "x", "y")
+	X := mat.NewDense(2, 3, []float64{0, 0, 1, 1, 1, 1}) // the picture is from -0.12 to 1.12
+	figure.Hyperplanes(p, 0, "", mat.NewDense(3, 3, []float64{1, -1, 0, 1, 0, -0.5, 1, 1, -9}), X)
+	if p.X.Min < -0.1201 || p.X.Max > 1.1201 || p.Y.Min < -0.1201 || p.Y.Max > 1.1201 || p.Y.Max < 1.11 {
+		t.Errorf("lines from %g to %g and %g to %g", p.X.Min, p.X.Max, p.Y.Min, p.Y.Max)
+	}
 }
 
 func TestErrors(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
 
 	"github.com/gonvex/gonvex/convex"
 )
@@ -60,5 +61,31 @@ func SparsityPath(title string, path *convex.Path) *plot.Plot {
 	for _, b := range blocks[:min(len(blocks), mostOfPath)] {
 		Curve(p, b.k, "", betas, b.norms)
 	}
+	return p
+}
+
+// HeldOut is the held-out loss of a cross-validation against the weight decay,
+// with one standard error up and down, the best weight decay and the largest
+// within one standard error of it.
+func HeldOut(title string, cv *convex.CrossValidation) *plot.Plot {
+	p := New(title, "weight decay β", "held-out loss a sample")
+	LogX(p)
+	if cv == nil || len(cv.Betas) == 0 {
+		complain(p, "HeldOut: the cross-validation is empty")
+		return p
+	}
+	ErrorBars(p, 0, cv.Betas, cv.Loss, cv.StdErr)
+	Curve(p, 0, fmt.Sprintf("mean of %d folds", cv.Folds), cv.Betas, cv.Loss)
+	mark := func(k int, label string, i int) {
+		if i >= 0 && i < len(cv.Betas) {
+			Dots(p, k, label, cv.Betas[i:i+1], cv.Loss[i:i+1]).Radius = vg.Points(4)
+		}
+	}
+	mark(1, "best", cv.Best)
+	if cv.Sparsest != cv.Best {
+		mark(2, "largest within a standard error", cv.Sparsest)
+	}
+	p.Legend.Left = true // the loss is large at the right, where the network is small
+	p.Y.Max += 0.25 * (p.Y.Max - p.Y.Min)
 	return p
 }

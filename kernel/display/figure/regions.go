@@ -23,7 +23,7 @@ const cellsOfRegions = 200
 // Regions draws what a network with one output makes of the plane of the first
 // two columns of X (n×d): blue where predict is negative, vermilion where it is
 // positive, paler the closer to zero, with the boundary in black and the samples
-// in the colour of their labels y (n numbers, class by sign). Further columns of
+// in the colour of their labels y (n numbers, by sign). Further columns of
 // X, such as a bias, must each have one value, which the whole plane is given.
 // predict is the Predict of a solution or a network.
 //
@@ -43,17 +43,7 @@ func Regions(title string, predict func(mat.Matrix) (*mat.Dense, error), X, y ma
 			}
 		}
 	}
-	box := [4]float64{math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)}
-	for i := range n {
-		for j := range 2 {
-			box[2*j], box[2*j+1] = min(box[2*j], X.At(i, j)), max(box[2*j+1], X.At(i, j))
-		}
-	}
-	for j := range 2 {
-		margin := 0.12*(box[2*j+1]-box[2*j]) + 1e-9
-		box[2*j], box[2*j+1] = box[2*j]-margin, box[2*j+1]+margin
-	}
-
+	box := boxOf(X)
 	const k = cellsOfRegions
 	at := func(j, c int) float64 { return box[2*j] + (box[2*j+1]-box[2*j])*(float64(c)+0.5)/k }
 	grid := mat.NewDense(k*k, d, nil)
@@ -89,6 +79,12 @@ func Regions(title string, predict func(mat.Matrix) (*mat.Dense, error), X, y ma
 		contour.LineStyles = []draw.LineStyle{{Color: color.Black, Width: vg.Points(1)}}
 		p.Add(contour)
 	}
+	names := []string{"y = -1", "y = +1"}
+	for i := range n {
+		if v := y.At(i, 0); v != 1 && v != -1 {
+			names = []string{"y < 0", "y > 0"}
+		}
+	}
 	for k, sign := range []float64{-1, 1} {
 		var xs, ys []float64
 		for i := range n {
@@ -98,11 +94,77 @@ func Regions(title string, predict func(mat.Matrix) (*mat.Dense, error), X, y ma
 		}
 		rim := Dots(p, k, "", xs, ys)
 		rim.GlyphStyle.Color, rim.GlyphStyle.Radius = color.White, vg.Points(3.4)
-		Dots(p, k, fmt.Sprintf("y = %+g", sign), xs, ys)
+		Dots(p, k, names[k], xs, ys)
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = box[0], box[1], box[2], box[3]
 	p.Y.Max += 0.2 * (box[3] - box[2]) // room for the legend, which would cover samples
 	return p, nil
+}
+
+// boxOf is the rectangle that Regions shows of the plane of the first two
+// columns of X: left, right, bottom, top.
+func boxOf(X mat.Matrix) [4]float64 {
+	n, _ := X.Dims()
+	box := [4]float64{math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)}
+	for i := range n {
+		for j := range 2 {
+			box[2*j], box[2*j+1] = min(box[2*j], X.At(i, j)), max(box[2*j+1], X.At(i, j))
+		}
+	}
+	for j := range 2 {
+		margin := 0.12*(box[2*j+1]-box[2*j]) + 1e-9
+		box[2*j], box[2*j+1] = box[2*j]-margin, box[2*j+1]+margin
+	}
+	return box
+}
+
+// Hyperplanes adds to the Regions of X the line of every neuron, on one side of
+// which it is active: x'u = 0 for each row u of U (m×d), such as Network.Hidden,
+// in colour k. Further columns of X than two are taken from its first row.
+func Hyperplanes(p *plot.Plot, k int, label string, U, X mat.Matrix) {
+	if U == nil || X == nil {
+		complain(p, "Hyperplanes: U and X must not be nil: a network without neurons has no Hidden")
+		return
+	}
+	m, d := U.Dims()
+	if n, c := X.Dims(); n == 0 || d < 2 || c != d {
+		complain(p, "Hyperplanes: U is %d×%d and X is %d×%d: want the same two or more columns", m, d, n, c)
+		return
+	}
+	box := boxOf(X)
+	for i := range m {
+		a, b, c := U.At(i, 0), U.At(i, 1), 0.0
+		for j := 2; j < d; j++ {
+			c += U.At(i, j) * X.At(0, j)
+		}
+		var ends plotter.XYs // on the sides of the box
+		side := func(x, y float64) {
+			const slack = 1e-9
+			sx, sy := slack*(box[1]-box[0]), slack*(box[3]-box[2])
+			if x < box[0]-sx || x > box[1]+sx || y < box[2]-sy || y > box[3]+sy {
+				return
+			}
+			if len(ends) == 0 || math.Abs(ends[0].X-x) > sx || math.Abs(ends[0].Y-y) > sy {
+				ends = append(ends, plotter.XY{X: x, Y: y})
+			}
+		}
+		for _, x := range box[:2] {
+			if b != 0 {
+				side(x, -(a*x+c)/b)
+			}
+		}
+		for _, y := range box[2:] {
+			if a != 0 {
+				side(-(b*y+c)/a, y)
+			}
+		}
+		if len(ends) < 2 { // it passes the picture by
+			continue
+		}
+		line := Curve(p, k, label, []float64{ends[0].X, ends[1].X}, []float64{ends[0].Y, ends[1].Y})
+		line.Width = vg.Points(0.8)
+		label = "" // once in the legend
+	}
 }
 
 // pale is a colour between blue (-1), white (0) and vermilion (+1).
