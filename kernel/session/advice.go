@@ -100,7 +100,7 @@ var advisors = []advisor{
 		return ""
 	}},
 	{regexp.MustCompile(`cannot use (\S+) \(value of type func\(\).*\) as`), func(_ *Session, _ *world, _ *CellError, m []string) string { return "call it: " + m[1] + "()" }},
-	{regexp.MustCompile(`^(?:not enough|too many) arguments in call to`), always("Shift-Tab inside the parentheses shows what it takes")},
+	{regexp.MustCompile(`^(?:not enough|too many) arguments in call to ([\w.]+)`), adviseArguments},
 	{regexp.MustCompile(`^too many return values`), func(_ *Session, _ *world, e *CellError, _ []string) string {
 		if strings.HasSuffix(e.Msg, "want ()") {
 			return "a cell returns nothing, it shows its last expression; a function says its results after its parameters: func f() int"
@@ -129,6 +129,7 @@ var advisors = []advisor{
 	{regexp.MustCompile(`unexpected comma; expecting \]|^expected operand, found ']'|^expected 1 expression.*\[`), always("a list of values says its type: []float64{1, 2, 3}")},
 	{regexp.MustCompile(`found '(\+\+|--)'|^expected ';', found '[-+*/]'$`), always("x++ and x-- are statements by themselves: use x+1 in an expression")},
 	{regexp.MustCompile(`^expected ';', found ':='|^non-name .* on left side of :=`), always(":= defines names; assign to fields and elements with =")},
+	{regexp.MustCompile(`^unexpected newline, expecting \{`), always("the { stands on the line that it belongs to: if x < y {")},
 	{regexp.MustCompile(`^missing ',' (before newline )?in (composite literal|argument list|parameter list)`), always("a list that ends on a line of its own needs a comma after its last element too")},
 	{regexp.MustCompile(`^expected (operand|expression), found '='`), always("comparison is ==")},
 	{regexp.MustCompile(`^cannot use \w+ := .* as value|^cannot use assignment`), always("comparison is ==, and := stands only in statements")},
@@ -145,7 +146,7 @@ var advisors = []advisor{
 
 	// while it runs
 	{regexp.MustCompile(`assignment to entry in nil map`), always("make the map first: m = make(map[K]V), or m := map[K]V{}")},
-	{regexp.MustCompile(`nil pointer dereference`), always("a pointer, map, function or interface that was never set is used here; check for nil")},
+	{regexp.MustCompile(`nil pointer dereference|call of nil function`), always("a pointer, map, function or interface that was never set is used here; check for nil")},
 	{regexp.MustCompile(`^mat: (row|column) index out of range`), always("rows run from 0 to r-1 and columns from 0 to c-1, with r, c := a.Dims()")},
 	{regexp.MustCompile(`(index|slice bounds) out of range`), always("indices run from 0 to len-1")},
 	{regexp.MustCompile(`integer divide by zero`), always("check the divisor, or divide floats: float64(a) / float64(b)")},
@@ -261,6 +262,17 @@ func (w *world) pathOf(name string) string {
 	return path
 }
 
+// adviseArguments shows what a function takes.
+func adviseArguments(s *Session, _ *world, _ *CellError, m []string) string {
+	if p := s.probe("", 0, m[1]); p != nil {
+		if sig, ok := p.info.TypeOf(p.expr).(*types.Signature); ok {
+			text := types.TypeString(sig, func(p *types.Package) string { return p.Name() })
+			return m[1] + strings.TrimPrefix(text, "func")
+		}
+	}
+	return "Shift-Tab inside the parentheses shows what it takes"
+}
+
 // foreign words of other languages, and what Go calls them.
 var foreign = map[string]string{
 	"True": "true", "False": "false", "None": "nil", "null": "nil", "NULL": "nil", "nullptr": "nil", "self": "the receiver's name",
@@ -272,6 +284,9 @@ var foreign = map[string]string{
 
 func adviseName(s *Session, w *world, e *CellError, m []string) string {
 	name := m[1]
+	if strings.HasPrefix(strings.TrimSpace(e.Source), "!") {
+		return fmt.Sprintf("cells have no shell: out, err := exec.Command(%q).CombinedOutput() and string(out) run a program", name)
+	}
 	if g, ok := foreign[name]; ok {
 		return "in Go that is " + g
 	}

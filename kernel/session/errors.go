@@ -100,6 +100,9 @@ func (s *Session) finish(e *CellError, w *world) *CellError {
 	if e.Kind == KindPanic && e.Line > 0 {
 		s.explain(e, w)
 	}
+	if e.Kind == KindInterrupted && e.Advice == "" {
+		s.keep(e, w)
+	}
 	if e.Line > 0 {
 		lines := strings.Split(s.source(e.Cell), "\n")
 		if e.Line > len(lines) { // the parser ran off the end of the cell

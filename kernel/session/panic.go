@@ -5,6 +5,8 @@ import (
 	"go/token"
 	"slices"
 	"strings"
+
+	"github.com/gonvex/gonvex/convex"
 )
 
 // A panic of interpreted code names a statement. Where in it, and which values
@@ -74,6 +76,40 @@ func (s *Session) explain(e *CellError, w *world) {
 		}
 	})
 	e.Values = strings.Join(values, ", ")
+}
+
+// keep says which variables of an interrupted cell hold what a solve had found
+// by then.
+func (s *Session) keep(e *CellError, w *world) {
+	src, _ := behind(s.source(e.Cell), len(s.source(e.Cell)))
+	pc, err := parseCell(token.NewFileSet(), "cell", src)
+	if err != nil {
+		return
+	}
+	globals := s.m.Globals()
+	var values []string
+	for _, st := range pc.body.List {
+		a, ok := st.(*ast.AssignStmt)
+		if !ok {
+			continue
+		}
+		for _, l := range a.Lhs {
+			id, ok := l.(*ast.Ident)
+			if !ok || w.decls[id.Name] == nil || w.decls[id.Name].kind != declVar {
+				continue
+			}
+			v, _ := plain(globals[w.decls[id.Name].emitted])
+			if !v.IsValid() || !v.CanInterface() {
+				continue
+			}
+			if sol, ok := v.Interface().(*convex.Solution); ok && sol != nil && sol.Status == convex.Stopped {
+				values = append(values, id.Name+" "+described(v))
+			}
+		}
+	}
+	if e.Values = strings.Join(values, ", "); e.Values != "" {
+		e.Advice = "that is the best found by then, with its certificate: look at it in the next cell, or go on from it with Settings.Warm"
+	}
 }
 
 // own calls f for the syntax of a statement, nested blocks and functions aside,

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -76,5 +77,22 @@ func TestInstancesAreForgotten(t *testing.T) {
 	}
 	if grown := int64(heap()) - int64(before); grown > 400*4<<10 {
 		t.Errorf("the heap grew by %d kB in 400 cells", grown>>10)
+	}
+}
+
+// An interrupted cell says what its solve had found, and which variable has it.
+func TestInterruptNamesWhatWasFound(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "X, y := data.Spiral(60, 0.1, 1)\np := convex.Problem{X: data.WithBias(X), Y: y, Loss: convex.Logistic, Beta: 1e-3}")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	_, err := s.Execute(ctx, "best, err := convex.Solve(ctx, p, &convex.Settings{Solver: \"admm\", Tol: 1e-14, MaxIter: 1e9})")
+	var ce *CellError
+	if !errors.As(err, &ce) || ce.Kind != KindInterrupted {
+		t.Fatal(err)
+	}
+	text := strings.Join(ce.Traceback(), "\n")
+	if !strings.Contains(text, "with best (stopped, objective") || !strings.Contains(text, "Settings.Warm") {
+		t.Error(text)
 	}
 }
