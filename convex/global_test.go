@@ -310,6 +310,14 @@ func TestChangedProgram(t *testing.T) {
 	}
 }
 
+// A solver that cannot solve a program names those that can.
+func TestWrongSolver(t *testing.T) {
+	_, err := Solve(context.Background(), toyProblem(1e-2), &Settings{Solver: "screened-fista"})
+	if err == nil || !strings.Contains(err.Error(), "; what can: workingset") || !strings.Contains(err.Error(), "interior") {
+		t.Error(err)
+	}
+}
+
 // What a cell shows of a program, a network and a verification.
 func TestStrings(t *testing.T) {
 	p := toyProblem(1e-2)

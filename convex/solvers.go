@@ -96,7 +96,16 @@ func chooseSolver(prog *Program, s *Settings) (Solver, error) {
 			}
 		}
 		if err := sv.Uses(prog); err != nil {
-			return nil, fmt.Errorf("convex: solver %s cannot solve program %q: %w", sv.Name(), prog.Name, err)
+			var can []string
+			for _, r := range solversInOrder() {
+				if r.Uses(prog) == nil {
+					can = append(can, r.Name())
+				}
+			}
+			if len(can) == 0 {
+				can = []string{"none of the registered ones"}
+			}
+			return nil, fmt.Errorf("convex: solver %s cannot solve program %q: %w; what can: %s", sv.Name(), prog.Name, err, strings.Join(can, ", "))
 		}
 		return sv, nil
 	}

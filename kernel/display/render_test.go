@@ -341,3 +341,13 @@ func TestSaveFigure(t *testing.T) {
 		}
 	}
 }
+
+func TestTableRoundsDurations(t *testing.T) {
+	table := NewTable("time")
+	for _, d := range []time.Duration{428151131, 1234, 0, 3*time.Minute + 1234567890, -2500 * time.Microsecond} {
+		table.Add(d)
+	}
+	if got := table.String(); got != "time\n428ms\n1.23µs\n0s\n3m1s\n-2.5ms" {
+		t.Errorf("%q", got)
+	}
+}

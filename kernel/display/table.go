@@ -3,10 +3,11 @@ package display
 import (
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // A Table shows rows under headers. Entries are formatted as the kernel
-// formats values: floats to six digits, strings as they are.
+// formats values: floats to six digits, durations to three, strings as they are.
 //
 //	t := display.NewTable("beta", "objective")
 //	t.Add(1e-3, sol.Primal)
@@ -44,7 +45,11 @@ func (t Table) grid() *grid {
 			case i < 0:
 				row[j] = ellipsis
 			case j < len(t.Rows[i]):
-				row[j] = entryOf(reflect.ValueOf(t.Rows[i][j]))
+				v := t.Rows[i][j]
+				if d, ok := v.(time.Duration); ok {
+					v = rounded(d)
+				}
+				row[j] = entryOf(reflect.ValueOf(v))
 			}
 		}
 		g.rows = append(g.rows, row)
@@ -74,4 +79,13 @@ func (t Table) String() string {
 		s += "\n" + g.caption
 	}
 	return s
+}
+
+// rounded is d to three digits.
+func rounded(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 || d/unit <= -1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
 }
