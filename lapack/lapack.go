@@ -198,18 +198,40 @@ func fits(m, n, length, stride int) bool {
 type finite struct{ lapack.Float64 }
 
 func (f finite) Dsyev(jobz lapack.EVJob, ul blas.Uplo, n int, a []float64, lda int, w, work []float64, lwork int) bool {
-	if lwork != -1 && fits(n, n, len(a), lda) {
-		for i := range n {
-			lo, hi := 0, i+1
-			if ul == blas.Upper {
-				lo, hi = i, n
-			}
-			if !allFinite(a[i*lda+lo : i*lda+hi]) {
-				return false
-			}
+	if lwork == -1 || !fits(n, n, len(a), lda) {
+		return f.Float64.Dsyev(jobz, ul, n, a, lda, w, work, lwork)
+	}
+	half := func(i int) []float64 {
+		if ul == blas.Upper {
+			return a[i*lda+i : i*lda+n]
+		}
+		return a[i*lda : i*lda+i+1]
+	}
+	top := 0.0
+	for i := range n {
+		if !allFinite(half(i)) {
+			return false
+		}
+		for _, v := range half(i) {
+			top = math.Max(top, math.Abs(v))
 		}
 	}
-	return f.Float64.Dsyev(jobz, ul, n, a, lda, w, work, lwork)
+	// gonum's Dsterf steps over memory in the wrong stride where it has to scale
+	// very small or very large numbers, so that they are scaled here.
+	if top == 0 || top > 1e-100 && top < 1e100 {
+		return f.Float64.Dsyev(jobz, ul, n, a, lda, w, work, lwork)
+	}
+	_, e := math.Frexp(top)
+	for i := range n {
+		for j, v := range half(i) {
+			half(i)[j] = math.Ldexp(v, -e)
+		}
+	}
+	ok := f.Float64.Dsyev(jobz, ul, n, a, lda, w, work, lwork)
+	for i := range min(n, len(w)) {
+		w[i] = math.Ldexp(w[i], e)
+	}
+	return ok
 }
 
 func (f finite) Dgesvd(jobU, jobVT lapack.SVDJob, m, n int, a []float64, lda int, s, u []float64, ldu int, vt []float64, ldvt int, work []float64, lwork int) bool {

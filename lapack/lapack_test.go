@@ -443,3 +443,33 @@ func BenchmarkSVD(b *testing.B) {
 		new(mat.SVD).Factorize(a, mat.SVDThin)
 	}
 }
+
+// Eigenvalues of matrices near the ends of the range of numbers are those of
+// the same matrix in the middle of it.
+func TestEigenvaluesOfExtremeSize(t *testing.T) {
+	base := []float64{2, -1, 0.5, -1, 3, 0.25, 0.5, 0.25, -1}
+	for _, vectors := range []bool{false, true} {
+		var want []float64
+		for _, size := range []float64{1, 1e-130, 1e-145, 1e-290, 1e140, 1e290} {
+			s := mat.NewSymDense(3, nil)
+			for i := range 3 {
+				for j := i; j < 3; j++ {
+					s.SetSym(i, j, size*base[3*i+j])
+				}
+			}
+			var e mat.EigenSym
+			if !e.Factorize(s, vectors) {
+				t.Fatalf("size %g: no eigenvalues", size)
+			}
+			got := e.Values(nil)
+			if size == 1 {
+				want = got
+			}
+			for i, v := range got {
+				if math.Abs(v/size-want[i]) > 1e-14 {
+					t.Errorf("size %g: eigenvalue %d is %g times that, want %g", size, i, v/size, want[i])
+				}
+			}
+		}
+	}
+}
