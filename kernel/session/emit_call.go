@@ -52,6 +52,22 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
 }
 
+// read takes the value of an element, a field or a pointer's target at once,
+// where yaegi would look at the place later.
+func (em *emitter) read(a ast.Expr, s string) string {
+	tv := em.info.Types[a]
+	switch ast.Unparen(a).(type) {
+	case *ast.IndexExpr, *ast.SelectorExpr, *ast.StarExpr:
+		if tv.Value != nil || tv.IsNil() {
+			return s
+		}
+		ts := em.typ(tv.Type)
+		h := "H_read_" + mangle(ts)
+		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + "))"
+	}
+	return s
+}
+
 // asInterface is a helper function that converts its argument to an interface.
 func (em *emitter) asInterface(ty types.Type) string {
 	ts := em.typ(ty)
@@ -232,6 +248,8 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			s = em.formatted(a, s)
 		case pkg != nil && pkg.Path() == "encoding/json":
 			s = em.coded(callee, i, a, s)
+		case i > 1 && em.info.Types[e.Fun].IsBuiltin(): // append, which may write where a is read
+			s = em.read(a, s)
 		}
 		ss = append(ss, em.guard(a, s, pkg))
 	}
