@@ -52,7 +52,7 @@ func (c *cells) sweepProgress(p sweep.Progress) {
 		b = nil
 	}
 	if b == nil {
-		b = &bar{line: display.NewProgress(key, p.Total), start: began}
+		b = &bar{line: display.NewProgress(key, p.Total), start: began, shown: true}
 		if c.bars == nil {
 			c.bars = map[string]*bar{}
 		}
@@ -153,9 +153,10 @@ func (c *cells) IsComplete(code string) (status, indent string) { return session
 
 // bar is the progress line of a solver or a sweep in the running cell.
 type bar struct {
-	line  *display.Progress // nil until there is something to show
+	line  *display.Progress
 	start time.Time
 	over  int // solves that have ended
+	shown bool
 	text  string
 }
 
@@ -169,7 +170,7 @@ func (c *cells) progress(p convex.Progress) {
 	defer c.mu.Unlock()
 	b := c.bars[p.Solver]
 	if b == nil {
-		b = &bar{}
+		b = &bar{line: display.NewProgress(p.Solver, 0)} // its clock runs, shown or not
 		if c.bars == nil {
 			c.bars = map[string]*bar{}
 		}
@@ -179,11 +180,8 @@ func (c *cells) progress(p convex.Progress) {
 	if p.Done {
 		b.over++
 	}
-	if b.line == nil && p.Elapsed < barAfter {
+	if b.shown = b.shown || p.Elapsed >= barAfter; !b.shown {
 		return
-	}
-	if b.line == nil {
-		b.line = display.NewProgress(p.Solver, 0)
 	}
 	b.text = fmt.Sprintf("objective %.6g", p.Primal)
 	if solve > 1 {
@@ -205,7 +203,7 @@ func (c *cells) endBars() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.bars {
-		if b.line != nil {
+		if b.shown {
 			b.line.Done(b.text)
 		}
 	}

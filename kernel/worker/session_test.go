@@ -16,7 +16,7 @@ func TestProgressOfSolvesInALoop(t *testing.T) {
 	}
 	report(10, 1, false)
 	report(20, 1e-7, true)
-	if b := c.bars["fista"]; b.line != nil {
+	if b := c.bars["fista"]; b.shown {
 		t.Fatalf("a short solve shows %q", b.text)
 	}
 	report(400, 0.1, false)

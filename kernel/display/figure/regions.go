@@ -163,7 +163,10 @@ func Hyperplanes(p *plot.Plot, k int, label string, U, X mat.Matrix) {
 		}
 		line := Curve(p, k, label, []float64{ends[0].X, ends[1].X}, []float64{ends[0].Y, ends[1].Y})
 		line.Width = vg.Points(0.8)
-		label = "" // once in the legend
+		if label != "" { // once in the legend, which has room for the labels of Regions
+			p.Y.Max += 0.1 * (box[3] - box[2])
+			label = ""
+		}
 	}
 }
 
