@@ -135,6 +135,7 @@ type Settings struct {
 	record *record // of the whole run, over its stages
 	own    bool    // the program is as Lower made it, with the network's objective
 	all    bool    // enumerate all patterns where there would be a search
+	path   *onPath // that the solve is on; may be nil
 }
 
 // record is the trace of a run that may have several stages, on one clock.

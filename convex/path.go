@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"gonum.org/v1/gonum/mat"
 )
 
 // PathOptions are the options of SolvePath. A nil pointer and the zero value
@@ -141,6 +143,7 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 		settings = *opt.Settings
 	}
 	path := &Path{}
+	settings.path = &onPath{}
 	var err error
 	var fixed *Patterns
 	if path.BetaMax, fixed, err = p.zeroFrom(ctx, &settings); err != nil {
@@ -177,6 +180,33 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 		}
 	}
 	return path, nil
+}
+
+// onPath is what the solves of a path share: the list of all patterns, or that
+// there are too many, since the data are the same.
+type onPath struct {
+	listed bool
+	all    *Patterns
+	err    error
+}
+
+// every lists the distinct patterns of X; a nil o keeps nothing.
+func (o *onPath) every(ctx context.Context, X *mat.Dense, limit int) (*Patterns, error) {
+	if o == nil {
+		o = &onPath{}
+	}
+	if !o.listed {
+		o.all, o.err = EnumeratePatterns(ctx, X, limit)
+		if o.err == nil {
+			o.all = o.all.Distinct()
+		}
+		o.listed = ctx.Err() == nil
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	own := *o.all // the caller adds a network to it
+	return &own, nil
 }
 
 // Betas are the weight decays of the path.

@@ -49,11 +49,10 @@ func (sol *Solution) overAll(ctx context.Context, p Problem, s *Settings, start 
 	if CoverCount(n, min(n, d)) > 100*float64(s.MaxPatterns) {
 		return sol, nil // even data with many coincidences have too many
 	}
-	all, err := EnumeratePatterns(ctx, m.X, s.MaxPatterns)
+	all, err := s.path.every(ctx, m.X, s.MaxPatterns)
 	if err != nil {
 		return sol, nil
 	}
-	all = all.Distinct()
 	index := make(map[string]int, all.Len())
 	for i := 0; i < all.Len(); i++ {
 		index[rowKey(all.Row(i))] = i

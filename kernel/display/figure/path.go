@@ -19,7 +19,9 @@ const mostOfPath = 60
 // SparsityPath is a regularisation path: the norm of each block of the convex
 // program (a neuron, before its layers share it) against the weight decay, from
 // BetaMax down. Positive blocks are blue and those of negative output weight, if
-// the program has both, vermilion.
+// the program has both, vermilion. Where every weight decay has patterns of its
+// own, those that a search found there, the norms are dots: a neuron is seldom in
+// the block that it was in at the weight decay before.
 func SparsityPath(title string, path *convex.Path) *plot.Plot {
 	p := New(title, "weight decay β", "norm of a neuron |u||a|")
 	LogX(p)
@@ -35,13 +37,16 @@ func SparsityPath(title string, path *convex.Path) *plot.Plot {
 	}
 	var blocks []*block
 	known := map[string]*block{}
+	searched := false
 	for i, sol := range path.Solutions {
+		if pat := sol.Program.Patterns; pat != nil && pat.Source == "generated" {
+			searched = true
+		}
 		for b, blk := range sol.Program.Blocks {
 			norm := floats.Norm(blk.Of(sol.Certificate.X), 2)
 			if norm == 0 {
 				continue
 			}
-			// Where patterns are searched for, every beta has its own.
 			name, k := fmt.Sprint("block ", b), 0
 			if m := sol.Program.Op.Masked; m != nil {
 				name = fmt.Sprint(m.Sign(b), m.Patterns.Row(m.Pattern(b)))
@@ -56,6 +61,21 @@ func SparsityPath(title string, path *convex.Path) *plot.Plot {
 			known[name].norms[i] = norm
 			known[name].most = math.Max(known[name].most, norm)
 		}
+	}
+	if searched {
+		var at, norms [2][]float64
+		for _, b := range blocks {
+			for i, v := range b.norms {
+				if v > 0 {
+					at[b.k], norms[b.k] = append(at[b.k], betas[i]), append(norms[b.k], v)
+				}
+			}
+		}
+		for k := range at {
+			Dots(p, k, "", at[k], norms[k]).Radius = vg.Points(2)
+		}
+		p.X.Min, p.X.Max, p.Y.Min = slices.Min(betas), slices.Max(betas), 0
+		return p
 	}
 	slices.SortFunc(blocks, func(a, b *block) int { return int(math.Copysign(1, b.most-a.most)) })
 	for _, b := range blocks[:min(len(blocks), mostOfPath)] {
