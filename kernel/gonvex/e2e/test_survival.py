@@ -321,10 +321,15 @@ def test_two_kernels_at_once(start, tmp_path):
     assert a.text("v").strip() == "49" and b.text("v").strip() == "-49"
     os.kill(worker_of(a), signal.SIGKILL)
     assert b.text("v").strip() == "-49"
-    lines = (tmp_path / "gonvex" / "history.jsonl").read_text().splitlines()
-    cells = [json.loads(line) for line in lines]
-    assert len({c["session"] for c in cells}) == 2
-    assert sum("v := " in c.get("input", "") for c in cells) == 100
+
+    def inputs():
+        lines = (tmp_path / "gonvex" / "history.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    late = time.monotonic() + 10  # the file is written in batches
+    while (n := sum("v := " in c.get("input", "") for c in inputs())) < 100 and time.monotonic() < late:
+        time.sleep(0.05)
+    assert n == 100 and len({c["session"] for c in inputs()}) == 2
 
 
 def test_a_panic_in_a_goroutine_is_the_cells_error(kernel):
