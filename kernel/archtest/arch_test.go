@@ -28,9 +28,10 @@ var mayImport = map[string][]string{
 	"stdlib":            {"kernel/display", "convex", "lapack"}, // whose symbols it tabulates
 	"kernel/display":    {"convex", "lapack"},
 	"kernel/session":    {"stdlib", "kernel/display", "convex", "lapack"},
-	"kernel/worker":     {"kernel/session", "stdlib", "kernel/display", "convex", "lapack"},
+	"kernel/worker":     {"kernel/rawio", "kernel/session", "stdlib", "kernel/display", "convex", "lapack"},
 	"kernel/wire":       {},
-	"kernel/transport":  {},
+	"kernel/rawio":      {},
+	"kernel/transport":  {"kernel/rawio"},
 	"kernel/notebook":   {"kernel/display"},
 	"kernel/server":     {"kernel/worker", "kernel/wire", "kernel/transport", "kernel/session", "kernel/display", "stdlib", "convex", "lapack"},
 	"kernel/kerneltest": {"kernel/server", "kernel/worker", "kernel/wire", "kernel/transport", "kernel/display"},

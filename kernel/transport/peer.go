@@ -6,9 +6,10 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/gonvex/gonvex/kernel/rawio"
 )
 
 // hardFactor times the budget is where even a peer that moves is cut: only
@@ -34,7 +35,7 @@ func (o outgoing) cost() int { return o.frames.Size() + frameOverhead*len(o.fram
 type peer struct {
 	id   string
 	conn net.Conn
-	raw  syscall.RawConn // of conn; nil for one without a descriptor
+	raw  *rawio.Conn // of conn; nil for one without a descriptor
 	opts Options
 
 	moved atomic.Int64 // when the connection last took bytes, Unix nanoseconds
@@ -51,11 +52,8 @@ type peer struct {
 }
 
 func newPeer(id string, c net.Conn, o Options) *peer {
-	p := &peer{id: id, conn: c, opts: o}
+	p := &peer{id: id, conn: c, raw: rawio.New(c), opts: o}
 	p.cond = sync.NewCond(&p.mu)
-	if k, ok := c.(syscall.Conn); ok {
-		p.raw, _ = k.SyscallConn()
-	}
 	p.moved.Store(time.Now().UnixNano())
 	return p
 }
@@ -118,20 +116,7 @@ func (p *peer) writeNow() {
 			b = append(appendMessage(b, o.frames), o.rest...)
 		}
 	}
-	n := 0
-	p.raw.Write(func(fd uintptr) bool {
-		for len(b) > n {
-			k, err := syscall.Write(int(fd), b[n:])
-			switch {
-			case err == syscall.EINTR:
-			case err != nil || k <= 0:
-				return true // the writer waits for room, or finds the error again
-			default:
-				n += k
-			}
-		}
-		return true
-	})
+	n, _ := p.raw.TryWrite(b) // the writer waits for room, or finds the error again
 	if n > 0 {
 		p.moved.Store(time.Now().UnixNano())
 	}

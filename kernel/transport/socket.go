@@ -6,12 +6,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gonvex/gonvex/kernel/rawio"
 )
 
 // Kind is a ZeroMQ socket type.
@@ -216,7 +219,11 @@ func (s *Socket) serve(c net.Conn) {
 		t.SetNoDelay(true)
 	}
 	c.SetDeadline(time.Now().Add(s.opts.Handshake))
-	r := bufio.NewReaderSize(c, 64<<10)
+	var in io.Reader = c
+	if raw := rawio.New(c); raw != nil {
+		in = raw
+	}
+	r := bufio.NewReaderSize(in, 64<<10)
 	_, id, err := handshake(c, r, s.kind, "")
 	if err != nil {
 		return

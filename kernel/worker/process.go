@@ -18,14 +18,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/rawio"
 )
 
 // process is one worker process, seen from the supervisor.
 type process struct {
-	cmd    *exec.Cmd
-	socket *os.File
-	ready  chan struct{} // closed when it said that it is ready or cannot be
-	dead   chan struct{} // closed when it has ended and all it sent is handled
+	cmd   *exec.Cmd
+	wire  *rawio.Conn
+	ready chan struct{} // closed when it said that it is ready or cannot be
+	dead  chan struct{} // closed when it has ended and all it sent is handled
 
 	writeMu sync.Mutex
 
@@ -108,7 +109,7 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 		give[i].Close()
 	}
 	p := &process{
-		cmd: cmd, socket: ours, ready: make(chan struct{}), dead: make(chan struct{}),
+		cmd: cmd, wire: rawio.New(ours), ready: make(chan struct{}), dead: make(chan struct{}),
 		answers: map[uint32]chan []byte{}, comms: map[string]bool{}, limit: o.MemoryLimit, oom: oomKills(),
 	}
 	p.send(kindInit, 0, func(b []byte) []byte { return putBool(putInt(b, int64(o.MemoryLimit)), o.Comms) })
@@ -184,7 +185,7 @@ func (p *process) readRest(f *os.File) {
 }
 
 func (p *process) readFrames(output func(*process, frame) error) {
-	r := bufio.NewReaderSize(p.socket, 64<<10)
+	r := bufio.NewReaderSize(p.wire, 64<<10)
 	for {
 		f, err := readFrame(r)
 		if err == nil {
@@ -321,7 +322,7 @@ func (p *process) send(k kind, id uint32, body func([]byte) []byte) error {
 	}
 	p.writeMu.Lock()
 	defer p.writeMu.Unlock()
-	_, err := p.socket.Write(end(b, at))
+	_, err := p.wire.Write(end(b, at))
 	return err
 }
 

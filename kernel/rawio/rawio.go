@@ -1,0 +1,100 @@
+// Package rawio reads and writes non-blocking sockets without telling the
+// scheduler.
+//
+// Before every system call the runtime wakes its monitor thread, which then
+// looks every 20 µs whether the call lasts. A call on a non-blocking descriptor
+// never does, and in a process that sleeps between short messages the monitor
+// costs as much as the work.
+package rawio
+
+import (
+	"io"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// Conn is a descriptor that is in non-blocking mode and known to the runtime's
+// poller, which waits for it.
+type Conn struct{ raw syscall.RawConn }
+
+// New takes a connection or file; it returns nil for one without such a
+// descriptor.
+func New(c any) *Conn {
+	k, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := k.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return &Conn{raw}
+}
+
+// most is how much one call moves: copying more takes long enough for others
+// to want the processor.
+const most = 64 << 10
+
+// Read waits until there is something to read.
+func (c *Conn) Read(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	b = b[:min(len(b), most)]
+	waitErr := c.raw.Read(func(fd uintptr) bool {
+		var again bool
+		n, again, err = call(syscall.SYS_READ, fd, b)
+		return !again
+	})
+	switch {
+	case waitErr != nil:
+		return 0, waitErr
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Write waits until all of b is written.
+func (c *Conn) Write(b []byte) (n int, err error) { return c.write(b, false) }
+
+// TryWrite writes what can be written without a wait.
+func (c *Conn) TryWrite(b []byte) (n int, err error) { return c.write(b, true) }
+
+func (c *Conn) write(b []byte, once bool) (n int, err error) {
+	waitErr := c.raw.Write(func(fd uintptr) bool {
+		full := false
+		for n < len(b) && !full && err == nil {
+			var k int
+			k, full, err = call(syscall.SYS_WRITE, fd, b[n:min(len(b), n+most)])
+			n += k
+		}
+		return once || !full
+	})
+	switch {
+	case waitErr != nil:
+		return n, waitErr
+	case err != nil:
+		return n, os.NewSyscallError("write", err)
+	}
+	return n, nil
+}
+
+// call reports again when the call would have to wait.
+func call(trap, fd uintptr, b []byte) (n int, again bool, err error) {
+	for {
+		r, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch errno {
+		case 0:
+			return int(r), false, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, errno
+		}
+	}
+}
