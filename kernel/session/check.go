@@ -33,10 +33,9 @@ func (t *tx) file(body *ast.BlockStmt, bare func(*decl) bool, extra []*ast.FuncD
 		nodes = append(nodes, fd)
 	}
 	names := idents(nodes...)
-	for k, d := range t.w.decls {
-		if d.dirty {
-			names[k] = true
-		}
+	dirty := t.w.dirty()
+	for _, d := range dirty {
+		names[d.key] = true
 	}
 	for _, d := range t.newDecls { // methods of a type that is already there
 		if d.kind == declMethod {
@@ -44,15 +43,8 @@ func (t *tx) file(body *ast.BlockStmt, bare func(*decl) bool, extra []*ast.FuncD
 		}
 	}
 
-	if slices.ContainsFunc(nodes, asserts) {
+	if slices.ContainsFunc(nodes, asserts) || slices.ContainsFunc(dirty, func(d *decl) bool { return d.fn != nil && asserts(d.fn) }) {
 		names[allTypes] = true
-	}
-	for _, d := range t.w.decls {
-		if d.dirty && d.fn != nil && asserts(d.fn) {
-			names[allTypes] = true
-		}
-	}
-	if names[allTypes] {
 		for k, d := range t.w.decls {
 			if d.kind == declType {
 				names[k] = true

@@ -16,7 +16,7 @@ type emission struct {
 	out      strings.Builder // declarations of the cell
 	typeDefs strings.Builder // type declarations, loaded before the rest: yaegi resolves them in order
 	setup    []string        // statements before the cell's own: bridges, init functions
-	entry    string          // the function that runs the cell
+	entry    func()          // runs the cell
 	insts    map[string]string
 	helpers  map[string]bool
 	pending  []instance // generic instances still to be written

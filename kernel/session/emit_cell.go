@@ -12,7 +12,7 @@ import (
 // emit writes what the cell changed and its statements, and loads it.
 func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error {
 	em := t.emitter(info)
-	dirty := t.w.sorted(func(d *decl) bool { return d.dirty })
+	dirty := t.w.dirty()
 	for _, d := range dirty { // names first: declarations mention each other
 		d.emittedIn = t.n
 		switch {
@@ -29,13 +29,12 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 		em.declaration(d)
 		d.refs = em.refs
 	}
-	em.bridges()
+	if len(dirty) > 0 {
+		em.bridges()
+	}
 	statements := em.entryBody(body, last)
 	if err := t.writeInstances(); err != nil {
 		return err
-	}
-	if t.entry == "" {
-		t.entry = fmt.Sprintf("C_%d", t.n)
 	}
 	if ts := t.typeDefs.String(); ts != "" {
 		if err := t.s.load("package main\n" + ts); err != nil {
@@ -45,11 +44,12 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 			return err
 		}
 	}
-	err := t.s.load("package main\n" + t.out.String() + "func " + t.entry + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n" +
-		"func init() { R_.Entry(" + t.entry + ") }\n")
-	if err != nil {
+	name := fmt.Sprintf("C_%d", t.n)
+	if err := t.s.load("package main\n" + t.out.String() + "func " + name + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\nfunc init() { R_entry = " + name + " }\n"); err != nil {
 		return err
 	}
+	t.entry = *t.s.m.entry
+	t.s.m.forget(name)
 	for k, v := range t.insts {
 		t.s.insts[k] = v
 	}
@@ -225,7 +225,7 @@ func (t *tx) writeInstances() error {
 // show writes the call that shows the last expression of the cell.
 func (em *emitter) show(e ast.Expr) string {
 	tv := em.info.Types[e]
-	line := em.at(e.Pos(), true)
+	line := em.at(e.Pos(), tv.Value == nil) // a constant cannot panic
 	if tv.IsVoid() || tv.Type == nil || em.prints(e) {
 		return line + em.expr(e) + "\n"
 	}

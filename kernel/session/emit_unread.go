@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -82,15 +84,12 @@ func (em *emitter) unread(body *ast.BlockStmt) string {
 		walk(st, false)
 	}
 	var b strings.Builder
-	for _, d := range em.t.w.sorted(func(d *decl) bool { return d.kind == declVar }) {
-		for v, id := range last {
-			if v.Name() != d.key || read[v] >= since[v] || em.readElsewhere(d.key) {
-				continue
-			}
-			_, line, _ := em.t.s.position(id.Pos())
-			if line == 0 { // of a third-party package
-				continue
-			}
+	for _, v := range slices.SortedFunc(maps.Keys(last), func(v, w *types.Var) int { return strings.Compare(v.Name(), w.Name()) }) {
+		d := em.t.w.decls[v.Name()]
+		if d == nil || d.kind != declVar || read[v] >= since[v] || em.readElsewhere(d.key) {
+			continue
+		}
+		if _, line, _ := em.t.s.position(last[v].Pos()); line > 0 { // not of a third-party package
 			fmt.Fprintf(&b, "R_.Unread(%q, %d, %s)\n", d.key, line, d.emitted)
 		}
 	}

@@ -370,7 +370,7 @@ func (x *exporter) record(e *exported, t *tx, c *checked) {
 	e.parsed, e.values, e.info, e.order = t.pc, t.values, t.first, t.stmts
 
 	// Names first: declarations mention each other.
-	changed := t.w.sorted(func(d *decl) bool { return d.dirty })
+	changed := t.w.dirty()
 	for key, d := range t.w.decls {
 		if d.kind == declConst && d.emitted == "" || d.kind == declConst && x.retyped(d, t) {
 			n := *d
@@ -579,7 +579,7 @@ func (x *exporter) constant(e *exported, t *tx, d *decl, y *symbol) {
 
 // commit makes the transaction's world the session's.
 func (x *exporter) commit(t *tx) {
-	for _, d := range t.w.decls {
+	for _, d := range t.w.dirty() {
 		d.dirty = false
 	}
 	for n := range t.replaced {

@@ -109,7 +109,6 @@ func (s *Session) loadModule(ctx context.Context, path string) error {
 		return fail("%v", err)
 	}
 	t := s.newTx(s.count, pc)
-	t.entry = "C_" + strings.ReplaceAll(strings.TrimSuffix(p.prefix, modSep), modSep, "_") + fmt.Sprint("_", s.count)
 	if err := t.compile(); err != nil {
 		return fail("%v", where(s, t, err))
 	}

@@ -43,10 +43,10 @@ func (s *Session) Call(ctx context.Context, f func()) error {
 	return nil
 }
 
-// run calls the entry function of the cell that was compiled last, of that name.
-func (s *Session) run(ctx context.Context, name string) *CellError {
-	defer s.m.forget(name)
-	return s.watch(ctx, s.rt.cell)
+// run runs a cell that has been compiled.
+func (s *Session) run(ctx context.Context, entry func()) *CellError {
+	defer s.m.forget()
+	return s.watch(ctx, entry)
 }
 
 // runner is the goroutine that cells run on. It is kept from cell to cell, with

@@ -20,8 +20,6 @@ type rt struct {
 	input    func(prompt string, password bool) (string, error)
 	number   func(cell int) int // see Session.number
 
-	cell func() // runs the one that was compiled last
-
 	mu      sync.Mutex
 	shown   []shown  // the values of the last expression
 	strays  []stray  // panics on goroutines since the last look
@@ -72,8 +70,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
 		"Unread": r.unread,
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
-		"Entry": func(f func()) { r.cell = f },
-		"Go":    r.spawn, "Guard": r.guard,
+		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },

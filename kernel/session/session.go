@@ -269,7 +269,11 @@ func (s *Session) execute(ctx context.Context, code string, res *Result) (*world
 // has left behind, and as long as that lives.
 func (s *Session) unplace(base, loaded int) {
 	s.placed[s.count] = placed{filesFrom(s.fset, base), filesFrom(s.m.FileSet(), loaded), s.m.lasting}
-	if s.declared { // or all lives where it did
+	if !s.declared && s.count%16 != 0 { // all lives where it did, and what grows old can wait
+		s.forgetFiles(s.count)
+		return
+	}
+	if s.declared {
 		s.written, s.emitted, s.declared = map[int]bool{}, map[int]bool{}, false
 		for _, d := range s.world.Load().decls {
 			if d.node() != nil {
@@ -277,24 +281,30 @@ func (s *Session) unplace(base, loaded int) {
 			}
 		}
 	}
-	for cell, p := range s.placed {
-		if !s.written[cell] {
-			for _, f := range p.checked {
-				if strings.HasPrefix(f.Name(), "cell") { // the others are packages'
-					s.fset.RemoveFile(f)
-				}
+	for cell := range s.placed {
+		s.forgetFiles(cell)
+	}
+}
+
+// forgetFiles forgets the positions of a cell that nothing is left of.
+func (s *Session) forgetFiles(cell int) {
+	p := s.placed[cell]
+	if !s.written[cell] {
+		for _, f := range p.checked {
+			if strings.HasPrefix(f.Name(), "cell") { // the others are packages'
+				s.fset.RemoveFile(f)
 			}
-			p.checked = nil
 		}
-		if !s.emitted[cell] && (!p.lasting || cell < s.count-closureCells) {
-			for _, f := range p.loaded {
-				s.m.FileSet().RemoveFile(f)
-			}
-			p.loaded = nil
+		p.checked = nil
+	}
+	if !s.emitted[cell] && (!p.lasting || cell < s.count-closureCells) {
+		for _, f := range p.loaded {
+			s.m.FileSet().RemoveFile(f)
 		}
-		if s.placed[cell] = p; p.checked == nil && p.loaded == nil {
-			delete(s.placed, cell)
-		}
+		p.loaded = nil
+	}
+	if s.placed[cell] = p; p.checked == nil && p.loaded == nil {
+		delete(s.placed, cell)
 	}
 }
 
@@ -310,7 +320,7 @@ const closureCells = 500
 
 // compile makes what a cell declares the session's, and returns the function
 // to run.
-func (s *Session) compile(code string, res *Result) (entry string, w *world, ce *CellError) {
+func (s *Session) compile(code string, res *Result) (entry func(), w *world, ce *CellError) {
 	pc, err := parseCell(s.fset, fmt.Sprintf("cell%d", s.count), code)
 	if err != nil {
 		ce := &CellError{Kind: KindSyntax, Msg: err.Error(), Cell: s.count}
@@ -318,7 +328,7 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 		if errors.As(err, &el) {
 			ce.Msg, ce.Line, ce.Col = el[0].Msg, el[0].Pos.Line, el[0].Pos.Column
 		}
-		return "", s.world.Load(), ce
+		return nil, s.world.Load(), ce
 	}
 	t := s.newTx(s.count, pc)
 	err = t.compile()
@@ -328,7 +338,7 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 		if !errors.As(err, &ce) {
 			ce = &CellError{Kind: KindInterpreter, Msg: err.Error()}
 		}
-		return "", t.w, ce
+		return nil, t.w, ce
 	}
 	res.Warnings = t.warnings
 	s.commit(t)
@@ -338,13 +348,15 @@ func (s *Session) compile(code string, res *Result) (entry string, w *world, ce 
 // commit makes the world of a compiled cell the session's. What no name leads
 // to any more is forgotten.
 func (s *Session) commit(t *tx) {
-	for _, d := range t.w.decls {
-		if d.dirty { // the others are shared with who completes and inspects
-			d.dirty, s.declared = false, true
-		}
+	for _, d := range t.w.dirty() { // the others are shared with who completes and inspects
+		d.dirty, s.declared = false, true
 	}
 	var gone []string
-	for k, d := range s.world.Load().decls {
+	before := s.world.Load().decls
+	if len(t.w.touched) == 0 && len(t.w.decls) == len(before) {
+		before = nil // all is as it was
+	}
+	for k, d := range before {
 		if now := t.w.decls[k]; !d.predeclared && d.emitted != "" && (now == nil || now.emitted != d.emitted) {
 			gone = append(gone, d.emitted)
 			if d.generic && d.kind == declFunc {
@@ -358,6 +370,7 @@ func (s *Session) commit(t *tx) {
 		}
 	}
 	s.declared = s.declared || len(gone) > 0
+	t.w.touched = nil
 	s.world.Store(t.w)
 	s.m.forget(gone...)
 }

@@ -48,7 +48,7 @@ func (t *tx) touch(d *decl) *decl {
 	}
 	c := *d
 	c.dirty = true
-	t.w.decls[c.key] = &c
+	t.w.put(&c)
 	return &c
 }
 
@@ -452,18 +452,15 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	for n, o := range old {
 		c := *o
 		c.key = n + sep + "old"
-		t.w.decls[c.key] = &c
+		t.w.put(&c)
 	}
 	for _, d := range t.newDecls {
-		t.w.decls[d.key] = d
+		t.w.put(d)
 		decls = append(decls, d.node())
 	}
 	t.markDirty(changed)
-	again := len(t.newDecls) > 0 || len(changed) > 0 || defined
+	again := len(t.newDecls) > 0 || len(changed) > 0 || defined || len(t.w.dirty()) > 0
 	t.newDecls = nil
-	for _, d := range t.w.decls {
-		again = again || d.dirty
-	}
 
 	c := &checked{info: info, body: &ast.BlockStmt{Lbrace: t.pc.body.Lbrace, Rbrace: t.pc.body.Rbrace}}
 	for i, st := range t.stmts {
@@ -595,7 +592,7 @@ func (t *tx) defineConsts(info *types.Info, changed map[string]bool) {
 						d.val = strconv.QuoteRune(rune(n))
 					}
 				}
-				t.w.decls[id.Name] = d
+				t.w.put(d)
 				changed[id.Name] = true
 			}
 		}
@@ -639,7 +636,7 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 			if o.kind == declVar && o.typ == d.typ && !stale && !o.dirty && !o.predeclared {
 				same := *o
 				same.cell, same.line, same.hides = t.n, line, d.hides
-				t.w.decls[id.Name] = &same
+				t.w.put(&same)
 				return
 			}
 			if o.kind == declVar {
@@ -647,7 +644,7 @@ func (t *tx) defineVars(info *types.Info, changed map[string]bool) (old map[stri
 			}
 			changed[id.Name] = true
 		}
-		t.w.decls[id.Name] = d
+		t.w.put(d)
 	}
 	eachDefined(t.stmts, add)
 	return old, defined

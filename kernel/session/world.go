@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // sep is a letter for Go's scanner that users do not type: it marks versions
@@ -71,10 +72,31 @@ func (d *decl) node() ast.Node {
 type world struct {
 	decls   map[string]*decl
 	imports map[string]string // name -> path; ".path" for a dot import
+	touched []string          // keys of what the transaction has put in, some of it perhaps gone again
 }
 
 func (w *world) clone() *world {
-	return &world{maps.Clone(w.decls), maps.Clone(w.imports)}
+	return &world{decls: maps.Clone(w.decls), imports: maps.Clone(w.imports)}
+}
+
+// put takes a declaration in, in the place of the one of its key.
+func (w *world) put(d *decl) {
+	w.decls[d.key] = d
+	w.touched = append(w.touched, d.key)
+}
+
+// dirty lists the dirty declarations in the order of their keys. Like all that
+// every cell needs it looks at what the cell did, and not at the whole notebook.
+func (w *world) dirty() []*decl {
+	slices.Sort(w.touched)
+	w.touched = slices.Compact(w.touched)
+	var ds []*decl
+	for _, k := range w.touched {
+		if d := w.decls[k]; d != nil && d.dirty {
+			ds = append(ds, d)
+		}
+	}
+	return ds
 }
 
 // sorted lists the declarations that want holds for, in the order of their keys.
@@ -94,12 +116,15 @@ func (w *world) sorted(want func(*decl) bool) []*decl {
 // The check of a cell sees these alone, so its cost follows the cell and not
 // the length of the notebook.
 func (w *world) reach(names map[string]bool) []string {
-	methods := map[string][]string{}
-	for k, d := range w.decls {
-		if d.kind == declMethod {
-			methods[d.recv] = append(methods[d.recv], k)
+	methods := sync.OnceValue(func() map[string][]string { // of each type
+		m := map[string][]string{}
+		for k, d := range w.decls {
+			if d.kind == declMethod {
+				m[d.recv] = append(m[d.recv], k)
+			}
 		}
-	}
+		return m
+	})
 	seen := map[string]bool{}
 	var add func(k string)
 	add = func(k string) {
@@ -121,8 +146,10 @@ func (w *world) reach(names map[string]bool) []string {
 				}
 			}
 		}
-		for _, m := range methods[k] {
-			add(m)
+		if d.kind == declType {
+			for _, m := range methods()[k] {
+				add(m)
+			}
 		}
 	}
 	for n := range names {

@@ -30,7 +30,8 @@ type machine struct {
 	trace *traceWriter
 	// lasting: what was loaded last has function literals in it.
 	lasting bool
-	line    *int64 // the last position recorded by emitted code
+	line    *int64  // the last position recorded by emitted code
+	entry   *func() // the variable that a cell puts its function in
 
 	recursive   map[string]reflect.Type // see recursive.go
 	marks       int
@@ -126,7 +127,7 @@ func filesFrom(fset *token.FileSet, base int) []*token.File {
 func (s *Session) start() error {
 	exports := s.rt.exports()
 	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
-	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_boxed interface{ R_() }"} {
+	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_entry func()", "var R_boxed interface{ R_() }"} {
 		if _, err := s.m.Eval(src); err != nil {
 			return err
 		}
@@ -139,6 +140,7 @@ func (s *Session) start() error {
 	}
 	g := s.m.Globals()
 	s.m.line = g["R_line"].Addr().Interface().(*int64)
+	s.m.entry = g["R_entry"].Addr().Interface().(*func())
 	s.ctxVar = g["R_ctx"]
 	s.m.boxed = g["R_boxed"].Type()
 	s.m.compiledCat = uint(s.m.typeNode("R_ctx").Elem().FieldByName("cat").Uint())
