@@ -236,6 +236,7 @@ type Progress struct {
 	Elapsed time.Duration // since the solve began
 	ETA     time.Duration // estimate of the time left; 0 when unknown
 	Done    bool          // the solve is over: the certified outcome
+	Of      string        // which solve of a path or cross-validation this is, like "fold 2 of 5, beta 7 of 20"
 }
 
 // DefaultProgress receives the reports of solves whose Settings.Progress is

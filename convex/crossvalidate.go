@@ -58,16 +58,17 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 	if opt.Folds < 2 || opt.Folds > t.n {
 		return nil, fmt.Errorf("convex: CrossValidate: Folds is %d: want from 2 to the number of samples, %d", opt.Folds, t.n)
 	}
-	path, err := SolvePath(ctx, p, opt.Path)
+	var po PathOptions
+	if opt.Path != nil {
+		po = *opt.Path
+	}
+	po.of = "all data, "
+	path, err := SolvePath(ctx, p, &po)
 	if err != nil {
 		return nil, err
 	}
 	cv := &CrossValidation{Betas: path.Betas(), Path: path}
 	k := len(cv.Betas)
-	var po PathOptions
-	if opt.Path != nil {
-		po = *opt.Path
-	}
 	po.Betas = cv.Betas
 	order := rand.New(rand.NewPCG(opt.Seed, 0x666f6c64)).Perm(t.n)
 	losses, hits, neurons := make([][]float64, k), make([]float64, k), make([]float64, k)
@@ -80,6 +81,7 @@ func CrossValidate(ctx context.Context, p Problem, o *FoldOptions) (*CrossValida
 		if err != nil {
 			return nil, fmt.Errorf("convex: CrossValidate, fold %d: %w", f+1, err)
 		}
+		po.of = fmt.Sprintf("fold %d of %d, ", f+1, opt.Folds)
 		fp, err := SolvePath(ctx, fold, &po)
 		if err != nil {
 			return nil, fmt.Errorf("convex: CrossValidate, fold %d: %w", f+1, err)

@@ -35,7 +35,13 @@ func TestCrossValidate(t *testing.T) {
 		{"patterns without gates", Problem{X: X, Y: sign, Arch: GatedReLU{}, Patterns: bare, Loss: Logistic}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := &FoldOptions{Folds: 4, Seed: 7, Path: &PathOptions{Count: 5, Ratio: 1e-3, Settings: &Settings{Tol: 1e-4, MaxPatterns: 200, Samples: 60}}}
+			var told []string
+			report := func(p Progress) {
+				if p.Done {
+					told = append(told, p.Of)
+				}
+			}
+			o := &FoldOptions{Folds: 4, Seed: 7, Path: &PathOptions{Count: 5, Ratio: 1e-3, Settings: &Settings{Tol: 1e-4, MaxPatterns: 200, Samples: 60, Progress: report}}}
 			cv, err := CrossValidate(context.Background(), c.p, o)
 			if err != nil {
 				t.Fatal(err)
@@ -48,6 +54,9 @@ func TestCrossValidate(t *testing.T) {
 			}
 			if cv.Best == 0 {
 				t.Errorf("nothing learned: %v", cv)
+			}
+			if len(told) != 25 || told[1] != "all data, beta 2 of 5" || told[24] != "fold 4 of 4, beta 5 of 5" {
+				t.Errorf("reports of %q", told)
 			}
 			// One fold by hand.
 			order := rand.New(rand.NewPCG(7, 0x666f6c64)).Perm(n)

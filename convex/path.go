@@ -16,6 +16,8 @@ type PathOptions struct {
 	Count    int       // default 20
 	Ratio    float64   // smallest beta over BetaMax; default 1e-3
 	Settings *Settings // of each solve
+
+	of string // what the path is part of, for reports
 }
 
 // Path is a regularisation path: one problem at several weight decays, largest
@@ -165,8 +167,9 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 			betas = append(betas, path.BetaMax*math.Pow(opt.Ratio, t))
 		}
 	}
-	for _, b := range betas {
+	for i, b := range betas {
 		p.Beta = b
+		settings.path.at = fmt.Sprintf("%sbeta %d of %d", opt.of, i+1, len(betas))
 		sol, err := Solve(ctx, p, &settings)
 		if err != nil {
 			return nil, fmt.Errorf("convex: SolvePath at beta %g: %w", b, err)
@@ -185,6 +188,7 @@ func SolvePath(ctx context.Context, p Problem, o *PathOptions) (*Path, error) {
 // onPath is what the solves of a path share: the list of all patterns, or that
 // there are too many, since the data are the same.
 type onPath struct {
+	at     string // which solve is under way, for reports
 	listed bool
 	all    *Patterns
 	err    error

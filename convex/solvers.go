@@ -202,6 +202,9 @@ func (s *Settings) report(p Progress) {
 		f = DefaultProgress
 	}
 	if f != nil {
+		if s.path != nil {
+			p.Of = s.path.at
+		}
 		f(p)
 	}
 }

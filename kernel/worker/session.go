@@ -160,7 +160,8 @@ type bar struct {
 	text  string
 }
 
-// A solve shows a line only when it takes this long: most are over before.
+// A solve shows a line only when it takes this long, and the many of a loop when
+// they take three times as long together: most are over before.
 const barAfter = 300 * time.Millisecond
 
 // progress shows the reports of package convex as one line a solver, however
@@ -170,7 +171,7 @@ func (c *cells) progress(p convex.Progress) {
 	defer c.mu.Unlock()
 	b := c.bars[p.Solver]
 	if b == nil {
-		b = &bar{line: display.NewProgress(p.Solver, 0)} // its clock runs, shown or not
+		b = &bar{line: display.NewProgress(p.Solver, 0), start: time.Now().Add(-p.Elapsed)} // its clock runs, shown or not
 		if c.bars == nil {
 			c.bars = map[string]*bar{}
 		}
@@ -180,11 +181,14 @@ func (c *cells) progress(p convex.Progress) {
 	if p.Done {
 		b.over++
 	}
-	if b.shown = b.shown || p.Elapsed >= barAfter; !b.shown {
+	if b.shown = b.shown || p.Elapsed >= barAfter || time.Since(b.start) >= 3*barAfter; !b.shown {
 		return
 	}
 	b.text = fmt.Sprintf("objective %.6g", p.Primal)
-	if solve > 1 {
+	switch {
+	case p.Of != "":
+		b.text = p.Of + ": " + b.text
+	case solve > 1:
 		b.text = fmt.Sprintf("solve %d: ", solve) + b.text
 	}
 	step := display.Step{Iter: p.Iter, Left: p.ETA}

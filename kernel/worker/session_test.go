@@ -32,5 +32,26 @@ func TestProgressOfSolvesInALoop(t *testing.T) {
 	if c.bars["fista"].line != line {
 		t.Error("the third solve opened a line of its own")
 	}
+	c.progress(convex.Progress{Solver: "fista", Primal: 1.5, Gap: 0.1, Of: "fold 2 of 5, beta 7 of 20"})
+	if got, want := c.bars["fista"].text, "fold 2 of 5, beta 7 of 20: objective 1.5, gap 1.0e-01"; got != want {
+		t.Errorf("line %q, want %q", got, want)
+	}
+	c.endBars()
+}
+
+// Many short solves are a long wait all the same.
+func TestProgressOfShortSolves(t *testing.T) {
+	c := &cells{}
+	p := convex.Progress{Solver: "fista", Primal: 1, Gap: 1, Elapsed: time.Millisecond, Done: true}
+	c.progress(p)
+	b := c.bars["fista"]
+	b.start = b.start.Add(-2 * barAfter)
+	if c.progress(p); b.shown {
+		t.Error("shown too soon")
+	}
+	b.start = b.start.Add(-2 * barAfter)
+	if c.progress(p); !b.shown {
+		t.Error("a second of short solves shows nothing")
+	}
 	c.endBars()
 }
