@@ -29,6 +29,7 @@ func metric(name string) uint64 {
 // outcome is how a cell's goroutine ended.
 type outcome struct {
 	value    any // of the panic
+	at       int64
 	panicked bool
 }
 
@@ -54,19 +55,23 @@ func (s *Session) run(ctx context.Context, name string) *CellError {
 type runner struct {
 	work chan func() (well bool)
 	id   string
+	mark *marker
 }
 
 func newRunner() *runner {
-	r := &runner{work: make(chan func() bool)}
+	r := &runner{work: make(chan func() bool), mark: newMarker()}
 	id := make(chan string)
-	go func(work <-chan func() bool) {
+	go func(work <-chan func() bool, m *marker) {
+		defer m.release()
 		id <- goroutine()
 		for f := range work {
+			m.use()
+			m.line.Store(0)
 			if !f() {
 				return
 			}
 		}
-	}(r.work)
+	}(r.work, r.mark)
 	r.id = <-id
 	runtime.AddCleanup(r, func(work chan func() bool) { close(work) }, r.work)
 	return r
@@ -80,20 +85,20 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 	}
 	s.rt.take()
 	s.m.trace.take()
-	*s.m.line = 0
 	s.ctxVar.Set(reflect.ValueOf(&ctx).Elem())
 	if s.runner == nil {
 		s.runner = newRunner()
 	}
 	r := s.runner
 	s.runner = nil // until the cell has ended well
-	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan any, 1)}
+	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan stray, 1)}
 	s.rt.running.Store(c)
 	fin := make(chan outcome, 1)
 	r.work <- func() bool {
 		o := outcome{panicked: true}
 		defer func() {
 			if o.panicked {
+				o.at = r.mark.line.Load()
 				if o.value = recover(); o.value == nil {
 					o.value = "runtime.Goexit called in the cell"
 				}
@@ -141,7 +146,7 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			s.rt.running.Store(nil)
 			return s.ended(o, cause)
 		case p := <-c.foreign:
-			stop(s.panicError(p, nil))
+			stop(s.panicError(p.value, p.at, nil))
 		case <-done:
 			done = nil
 			stop(interrupted(ctx))
@@ -187,27 +192,25 @@ func (s *Session) ended(o outcome, cause *CellError) *CellError {
 		if e, ok := panicValue(o.value).(exit); ok && e.code == 0 {
 			return nil
 		}
-		return s.panicError(o.value, calls)
+		return s.panicError(o.value, o.at, calls)
 	}
-	s.rt.mu.Lock()
-	defer s.rt.mu.Unlock()
-	if len(s.rt.strays) > 0 {
-		p := s.rt.strays[0]
-		s.rt.strays = s.rt.strays[1:]
-		return &CellError{Kind: KindPanic, Msg: "panic in a goroutine: " + panicText(p.value), Cell: p.line / lineMul, Line: p.line % lineMul,
-			Advice: "the position is that of the go statement"}
+	p, ok := s.rt.stray()
+	if !ok {
+		return nil
 	}
-	return nil
+	ce := s.panicError(p.value, p.at, nil)
+	ce.Msg = "panic in a goroutine: " + ce.Msg
+	return ce
 }
 
-// panicError words a panic and finds its place.
-func (s *Session) panicError(v any, calls []string) *CellError {
+// panicError words a panic at a position that emitted code recorded.
+func (s *Session) panicError(v any, at int64, calls []string) *CellError {
 	ce := &CellError{Kind: KindPanic, Trace: calls}
 	if _, ok := panicValue(v).(exit); ok {
 		ce.Kind = KindExit
 	}
 	ce.Msg = s.rt.panicText(v)
-	if l := int(*s.m.line); l > 0 {
+	if l := int(at); l > 0 {
 		ce.Cell, ce.Line, ce.Col = l/colMul/lineMul, l/colMul%lineMul, l%colMul
 	}
 	return ce

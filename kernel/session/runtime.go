@@ -42,7 +42,7 @@ type cellRun struct {
 	ctx     context.Context
 	stopped chan struct{} // closed when the interpreter has been told to stop
 	gid     string        // the goroutine of the cell
-	foreign chan any      // panics in callbacks on goroutines of compiled code
+	foreign chan stray    // panics in callbacks on goroutines of compiled code
 }
 
 type shown struct {
@@ -52,7 +52,7 @@ type shown struct {
 
 type stray struct {
 	value any
-	line  int // cell*lineMul + line of the go statement
+	at    int64 // see marker
 }
 
 // method is a published method of a session type: a function of its receiver.
@@ -141,12 +141,16 @@ func (r *rt) lookup(typ, name string) (method, bool) {
 func (r *rt) spawn(f func(), line int) {
 	r.live.Add(1)
 	go func() {
+		m := newMarker()
+		m.use()
+		m.line.Store(int64(line) * colMul)
 		defer func() {
 			v := recover()
 			r.live.Add(-1)
 			if v != nil {
-				r.goPanic(v, line)
+				r.goPanic(stray{v, m.line.Load()})
 			}
+			m.release()
 		}()
 		f()
 	}()
@@ -164,14 +168,27 @@ func (r *rt) settle() {
 
 // goPanic takes a panic off a goroutine of a cell. With no cell running it is
 // reported at once.
-func (r *rt) goPanic(v any, line int) {
+func (r *rt) goPanic(p stray) {
 	if r.running.Load() == nil {
-		fmt.Fprintf(r.err, "panic in a goroutine started at cell[%d]:%d: %s\n", r.number(line/lineMul), line%lineMul, panicText(v))
+		at := int(p.at / colMul)
+		fmt.Fprintf(r.err, "panic in a goroutine at cell[%d]:%d: %s\n", r.number(at/lineMul), at%lineMul, r.panicText(p.value))
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.strays = append(r.strays, stray{v, line})
+	r.strays = append(r.strays, p)
+}
+
+// stray takes the oldest panic of a goroutine.
+func (r *rt) stray() (stray, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.strays) == 0 {
+		return stray{}, false
+	}
+	p := r.strays[0]
+	r.strays = r.strays[1:]
+	return p, true
 }
 
 // unread notes an error that a cell has left without a look.
@@ -339,6 +356,7 @@ type Frame struct {
 	deferred  []func()
 	panicking bool
 	value     any
+	at        int64 // where the panic was, since deferred calls have positions too
 }
 
 // Defer registers a call.
@@ -368,7 +386,7 @@ func (f *Frame) call(fn func()) {
 		if !f.panicking {
 			f.rt.unwind.Add(1)
 		}
-		f.panicking, f.value = true, v
+		f.panicking, f.value, f.at = true, v, mark().line.Load()
 	}()
 	fn()
 	done = true
@@ -402,6 +420,7 @@ func (r *rt) run(body func(*Frame)) {
 	}
 	if f.panicking {
 		r.unwind.Add(-1)
+		mark().line.Store(f.at)
 		panic(f.value)
 	}
 }
@@ -451,7 +470,7 @@ func (r *rt) guard(fn any) any {
 			}
 			if c != nil {
 				select {
-				case c.foreign <- p:
+				case c.foreign <- stray{p, mark().line.Load()}:
 				default:
 				}
 			} else {

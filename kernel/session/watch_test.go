@@ -96,3 +96,25 @@ func TestInterruptNamesWhatWasFound(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// A panic is shown at the line of the goroutine that panicked, whatever other
+// goroutines and deferred calls run meanwhile.
+func TestPanicPosition(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "var none map[string]int\nfunc busy(until <-chan int) {\n\tx := []int{1}\n\tfor len(until) == 0 {\n\t\tx[0]++\n\t}\n}")
+	for _, c := range []struct {
+		code string
+		line int
+	}{
+		{"until := make(chan int, 1)\nfor range 4 { go busy(until) }\ntime.Sleep(5*time.Millisecond)\nnone[\"a\"] = 1\n_ = 1\n", 4},
+		{"func() {\n\tdefer func() {\n\t\tfmt.Sprint(1)\n\t}()\n\tnone[\"a\"] = 1\n}()", 5},
+		{"func() {\n\tdefer func() {\n\t\tdefer func() { recover() }()\n\t\tnone[\"b\"] = 1\n\t}()\n\tnone[\"a\"] = 1\n}()", 6},
+		{"done := make(chan int)\ngo func() {\n\tdefer close(done)\n\tnone[\"a\"] = 1\n}()\n<-done\ntime.Sleep(5*time.Millisecond)", 4},
+	} {
+		_, err := s.Execute(t.Context(), c.code)
+		var ce *CellError
+		if !errors.As(err, &ce) || ce.Line != c.line {
+			t.Errorf("%s\nis told to panic at line %d: %v", c.code, ce.Line, err)
+		}
+	}
+}
