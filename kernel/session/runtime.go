@@ -71,7 +71,7 @@ func (r *rt) exports() map[string]reflect.Value {
 	for name, fn := range map[string]any{
 		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
 		"Unread": r.unread,
-		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
+		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Entry": func(f func()) { r.cell = f },
 		"Go":    r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
