@@ -8,12 +8,24 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
-// grace is how long an interrupted cell may stay in a compiled call before
-// the prompt comes back without it.
-const grace = 2 * time.Second
+// heeded is the cells' ctx, which notes that somebody looks whether it is done.
+type heeded struct {
+	context.Context
+	yes atomic.Bool
+}
+
+func (c *heeded) Done() <-chan struct{} { c.yes.Store(true); return c.Context.Done() }
+func (c *heeded) Err() error            { c.yes.Store(true); return c.Context.Err() }
+func (c *heeded) String() string        { return fmt.Sprint(c.Context) }
+
+// heededGrace is how many times the grace a cell has whose ctx is heeded: a long
+// solve that has been told puts together the best it has, which is what the user
+// waits for. What nobody tells will not end.
+const heededGrace = 4
 
 const (
 	metricStacks = "/memory/classes/heap/stacks:bytes"
@@ -85,7 +97,8 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 	}
 	s.rt.take()
 	s.m.trace.take()
-	s.ctxVar.Set(reflect.ValueOf(&ctx).Elem())
+	cells := &heeded{Context: ctx}
+	s.ctxVar.Set(reflect.ValueOf(cells))
 	if s.runner == nil {
 		s.runner = newRunner()
 	}
@@ -127,9 +140,10 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			cause = e
 			s.m.stop()
 			close(c.stopped)
-			late = time.After(grace)
+			late = time.After(s.opt.Grace)
 		}
 	}
+	patient := true
 	for {
 		select {
 		case o := <-fin:
@@ -164,6 +178,11 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 				}
 			}
 		case <-late:
+			if patient && cells.yes.Load() {
+				patient = false
+				late = time.After((heededGrace - 1) * s.opt.Grace)
+				continue
+			}
 			// A compiled call does not return. The run id goes back all the same, or
 			// every closure made so far would be dead; the goroutine is left behind.
 			s.m.resume()

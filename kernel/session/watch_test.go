@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,30 @@ func TestInstancesAreForgotten(t *testing.T) {
 	}
 	if grown := int64(heap()) - int64(before); grown > 400*4<<10 {
 		t.Errorf("the heap grew by %d kB in 400 cells", grown>>10)
+	}
+}
+
+// A compiled call that has the cell's ctx gets the time to return, one that has
+// not is left behind.
+func TestGraceIsForWhatHeedsCtx(t *testing.T) {
+	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, Grace: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		ctx  string
+		left bool
+	}{{"ctx", false}, {"context.WithValue(ctx, 1, 2)", false}, {"context.Background()", true}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		_, err = s.Execute(ctx, "import \"os/exec\"\ncmd := exec.CommandContext("+c.ctx+", \"sleep\", \"0.5\")\ncmd.Cancel = func() error { return nil }\ncmd.Run()")
+		var ce *CellError
+		if !errors.As(err, &ce) || ce.Kind != KindInterrupted || strings.Contains(ce.Advice, "background") != c.left {
+			t.Errorf("%s: %v, %+v", c.ctx, err, ce)
+		}
+	}
+	if v := mustRun(t, s, "ctx").Value.Text(); !strings.Contains(v, "context.Background") {
+		t.Error("ctx is shown as " + v)
 	}
 }
 
