@@ -19,15 +19,15 @@ func (em *emitter) call(e *ast.CallExpr) string {
 	args := em.args(e)
 	if se, ok := fun.(*ast.SelectorExpr); ok {
 		if sel := em.info.Selections[se]; sel != nil && sel.Kind() == types.MethodVal {
-			if s, ok := em.waiting(se, sel); ok {
-				return s
+			if fn, recv, ok := em.replaced(se, sel); ok {
+				return fn + "(" + join(recv, args) + ")"
 			}
 			if fn, recv, ok := em.static(se, sel); ok {
 				return fn + "(" + join(recv, args) + ")"
 			}
 		}
 	}
-	s := em.expr(e.Fun)
+	s := em.called(e.Fun)
 	if fl, ok := fun.(*ast.FuncLit); ok {
 		s = em.funcLit(fl)
 	}
@@ -166,32 +166,33 @@ func (em *emitter) keeper(src, dst types.Type) (string, bool) {
 	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return R_.Keep(%s(x), x).(%s) }", h, ss, ts, em.asInterface(dst), ts)), true
 }
 
-// waiting replaces calls that block without looking at the cell's context, so
-// that an interrupt reaches a cell that waits for a lock or a group.
-func (em *emitter) waiting(se *ast.SelectorExpr, sel *types.Selection) (string, bool) {
+// replacements are functions of package R_ for methods of compiled types: those
+// that block without looking at the cell's context, so that an interrupt reaches
+// a cell that waits for a lock or a group, and those of package json, see json.go.
+var replacements = map[string]string{
+	"sync.WaitGroup.Wait":          "R_.WaitGroup",
+	"sync.Mutex.Lock":              "R_.Lock",
+	"encoding/json.Encoder.Encode": "R_.Encode",
+	"encoding/json.Decoder.Decode": "R_.Decode",
+}
+
+// replaced is the function in the place of a method, and its first argument.
+func (em *emitter) replaced(se *ast.SelectorExpr, sel *types.Selection) (fn, arg string, ok bool) {
 	m := sel.Obj().(*types.Func)
-	if m.Pkg() == nil || m.Pkg().Path() != "sync" {
-		return "", false
-	}
 	recv := namedOf(m.Signature().Recv().Type())
-	if recv == nil {
-		return "", false
+	if m.Pkg() == nil || recv == nil {
+		return "", "", false
 	}
-	call := ""
-	switch recv.Obj().Name() + "." + m.Name() {
-	case "WaitGroup.Wait":
-		call = "R_.WaitGroup"
-	case "Mutex.Lock":
-		call = "R_.Lock"
-	default:
-		return "", false
+	call := replacements[m.Pkg().Path()+"."+recv.Obj().Name()+"."+m.Name()]
+	if call == "" {
+		return "", "", false
 	}
 	idx := sel.Index()[:len(sel.Index())-1]
 	x := em.path(se.X, sel.Recv(), idx)
 	if !isPointer(pathEnd(sel.Recv(), idx)) {
 		x = addressOf(x)
 	}
-	return call + "(" + x + ")", true
+	return call, x, true
 }
 
 // addressOf is &x, without going through a dereference.
@@ -305,9 +306,10 @@ func (em *emitter) coded(callee types.Object, i int, a ast.Expr, s string) strin
 	switch {
 	case f == "" || t == nil || em.info.Types[a].IsNil():
 		return s
-	case types.IsInterface(t) && f == "JSON":
-		return em.helper("H_json", "func H_json(x interface{}) interface{} { return R_.JSONAny(&x) }") + "(" + s + ")"
-	case !special(t):
+	case types.IsInterface(t):
+		h := "H_" + f
+		return em.helper(h, "func "+h+"(x interface{}) interface{} { return R_."+f+"Any(&x) }") + "(" + s + ")"
+	case !mentionsSession(t) && !special(t):
 		return s
 	}
 	return fmt.Sprintf("R_.%s(%d, %s)", f, em.t.s.rt.typeID(t), s)

@@ -419,7 +419,7 @@ func (em *emitter) selector(e *ast.SelectorExpr) string {
 	case types.MethodVal: // a bound method: yaegi binds late and loses receivers, so bind in a literal
 		fn, recv, ok := em.static(e, sel)
 		if !ok {
-			return em.path(e.X, sel.Recv(), sel.Index()[:len(sel.Index())-1]) + "." + e.Sel.Name
+			return em.compiledMethod(e, sel)
 		}
 		sg := sel.Type().(*types.Signature)
 		ps, as := em.numbered(sg)
@@ -437,6 +437,34 @@ func (em *emitter) selector(e *ast.SelectorExpr) string {
 		call = em.methodFunc(d, sel.Recv()) + "(" + join(recv, rest) + ")"
 	}
 	return fmt.Sprintf("func(%s)%s { %s%s }", ps, em.results(sg.Results()), returns(sg), call)
+}
+
+// called writes what is called.
+func (em *emitter) called(e ast.Expr) string {
+	if se, ok := ast.Unparen(e).(*ast.SelectorExpr); ok {
+		if sel := em.info.Selections[se]; sel != nil && sel.Kind() == types.MethodVal {
+			if _, _, own := em.static(se, sel); !own {
+				return em.path(se.X, sel.Recv(), sel.Index()[:len(sel.Index())-1]) + "." + se.Sel.Name
+			}
+		}
+	}
+	return em.expr(e)
+}
+
+// compiledMethod writes a bound method of a compiled type, which package reflect
+// binds: yaegi does it late, and takes it for a function of the receiver too.
+func (em *emitter) compiledMethod(e *ast.SelectorExpr, sel *types.Selection) string {
+	idx := sel.Index()[:len(sel.Index())-1]
+	ty := pathEnd(sel.Recv(), idx)
+	recv := em.path(e.X, sel.Recv(), idx)
+	if types.IsInterface(ty) {
+		return recv + "." + e.Sel.Name
+	}
+	m := sel.Obj().(*types.Func)
+	if pointerReceiver(m) && !isPointer(ty) {
+		recv = addressOf(recv)
+	}
+	return fmt.Sprintf("R_.Methods(%s, %q)[0].(%s)", recv, m.Name(), em.typ(sel.Type()))
 }
 
 func returns(s *types.Signature) string {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -44,10 +45,18 @@ type jsonValue struct {
 // json is called by emitted code around what is written, and around pointers
 // to what is read.
 func (r *rt) json(id int, x any) any {
-	if t := r.typeOf(id); x != nil && special(t) {
-		return jsonValue{r, reflect.ValueOf(x), t}
+	if x == nil {
+		return nil
 	}
-	return x
+	return jsonValue{r, reflect.ValueOf(x), r.typeOf(id)}
+}
+
+// json returns what package json is to be given.
+func (j jsonValue) json() any {
+	if special(j.t) {
+		return j
+	}
+	return j.v.Interface()
 }
 
 // jsonAny is json for a value of interface type, in the interpreter's form.
@@ -62,17 +71,75 @@ func (r *rt) jsonAny(x *any) any {
 		return nil
 	case !v.CanInterface():
 		return *x
-	case t == nil && !holdsAny(v) || t != nil && !special(t):
+	case t == nil && !holdsAny(v):
 		return v.Interface()
 	}
 	return jsonValue{r, v, t}
 }
 
 func (r *rt) fromJSON(id int, x any) any {
-	if j, ok := r.json(id, x).(jsonValue); ok && j.v.Kind() == reflect.Pointer && !j.v.IsNil() {
+	if j, ok := r.json(id, x).(jsonValue); ok {
 		return &j
 	}
-	return x
+	return nil
+}
+
+// fromJSONAny is fromJSON for a pointer in an interface.
+func (r *rt) fromJSONAny(x *any) any {
+	if j, ok := r.jsonAny(x).(jsonValue); ok && j.t != nil {
+		return &j
+	} else if ok {
+		return j.v.Interface()
+	}
+	return unwrap(*x)
+}
+
+// target is what package json is to be given to read into, and its type if that
+// is the session's.
+func target(x any) (any, types.Type) {
+	j, ok := x.(*jsonValue)
+	switch {
+	case !ok:
+		return x, nil
+	case special(j.t) && j.v.Kind() == reflect.Pointer && !j.v.IsNil():
+		return j, j.t
+	}
+	return j.v.Interface(), j.t
+}
+
+func (r *rt) marshal(v any) ([]byte, error) {
+	v, t := source(v)
+	b, err := json.Marshal(v)
+	return b, r.jsonError(err, t)
+}
+
+func (r *rt) marshalIndent(v any, prefix, indent string) ([]byte, error) {
+	v, t := source(v)
+	b, err := json.MarshalIndent(v, prefix, indent)
+	return b, r.jsonError(err, t)
+}
+
+// encode and decode are the methods of package json's encoders and decoders.
+func (r *rt) encode(e *json.Encoder, v any) error {
+	v, t := source(v)
+	return r.jsonError(e.Encode(v), t)
+}
+
+func (r *rt) decode(d *json.Decoder, v any) error {
+	v, t := target(v)
+	return r.jsonError(d.Decode(v), t)
+}
+
+func (r *rt) unmarshal(data []byte, v any) error {
+	v, t := target(v)
+	return r.jsonError(json.Unmarshal(data, v), t)
+}
+
+func source(x any) (any, types.Type) {
+	if j, ok := x.(jsonValue); ok {
+		return j.json(), j.t
+	}
+	return x, nil
 }
 
 var codecs = []string{"MarshalJSON", "MarshalText", "UnmarshalJSON", "UnmarshalText"}
@@ -91,10 +158,8 @@ func special(t types.Type) bool {
 			if !inMain(n.Obj()) {
 				return false
 			}
-			for _, name := range codecs {
-				if o, _, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, n.Obj().Pkg(), name); o != nil {
-					return true
-				}
+			if slices.ContainsFunc(codecs, func(name string) bool { return hasMethod(n, name) }) {
+				return true
 			}
 		}
 		switch u := t.Underlying().(type) {
@@ -120,6 +185,13 @@ func special(t types.Type) bool {
 	return walk(t)
 }
 
+// hasMethod tells whether a type or a pointer to it has a method.
+func hasMethod(n *types.Named, name string) bool {
+	o, _, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, n.Obj().Pkg(), name)
+	_, ok := o.(*types.Func)
+	return ok
+}
+
 // MarshalJSON makes json write what is written here.
 func (j jsonValue) MarshalJSON() ([]byte, error) { return j.r.toJSON(j.v, j.t) }
 
@@ -134,6 +206,9 @@ func (r *rt) codec(v reflect.Value, t types.Type, name string, args ...reflect.V
 	}
 	b, _ := out[0].Interface().([]byte)
 	if err, ok := out[len(out)-1].Interface().(error); ok {
+		if strings.HasPrefix(name, "Unmarshal") {
+			return nil, err, true
+		}
 		return nil, fmt.Errorf("json: error calling %s for type %s: %w", name, typeString(t), err), true
 	}
 	if s, ok := out[0].Interface().(string); ok && len(out) == 1 { // the text of a panic
@@ -221,6 +296,9 @@ func (r *rt) elementsToJSON(v reflect.Value, key, elem types.Type) ([]byte, erro
 		}
 		return []byte("[" + strings.Join(parts, ",") + "]"), nil
 	}
+	if r.typeText(v.Type().Key()) == "interface {}" {
+		return nil, &json.UnsupportedTypeError{Type: v.Type()}
+	}
 	names := map[string]reflect.Value{}
 	for _, k := range v.MapKeys() {
 		name, err := r.keyToJSON(k, key)
@@ -274,6 +352,7 @@ type jsonField struct {
 	t       types.Type
 	depth   int
 	tagged  bool
+	path    string // of the structs it is embedded in, as "A.B."
 }
 
 func (f jsonField) has(option string) bool { return slices.Contains(f.options, option) }
@@ -297,8 +376,8 @@ func (f jsonField) omits() bool {
 // To be read into, embedded pointers are made to point at something.
 func jsonFields(v reflect.Value, u *types.Struct, read bool) []jsonField {
 	var all []jsonField
-	var collect func(v reflect.Value, u *types.Struct, depth int)
-	collect = func(v reflect.Value, u *types.Struct, depth int) {
+	var collect func(v reflect.Value, u *types.Struct, path string, depth int)
+	collect = func(v reflect.Value, u *types.Struct, path string, depth int) {
 		for i := range u.NumFields() {
 			f := u.Field(i)
 			tag := reflect.StructTag(u.Tag(i)).Get("json")
@@ -318,21 +397,21 @@ func jsonFields(v reflect.Value, u *types.Struct, read bool) []jsonField {
 					}
 				}
 				if st, ok := t.Underlying().(*types.Struct); ok {
-					collect(fv, st, depth+1)
+					collect(fv, st, path+f.Name()+".", depth+1)
 					continue
 				}
 			}
 			if !f.Exported() {
 				continue
 			}
-			jf := jsonField{f.Name(), strings.Split(options, ","), fv, t, depth, name != ""}
+			jf := jsonField{f.Name(), strings.Split(options, ","), fv, t, depth, name != "", path}
 			if name != "" {
 				jf.name = name
 			}
 			all = append(all, jf)
 		}
 	}
-	collect(v, u, 0)
+	collect(v, u, "", 0)
 	return slices.DeleteFunc(slices.Clone(all), func(f jsonField) bool {
 		return slices.ContainsFunc(all, func(g jsonField) bool {
 			return g.name == f.name && g.v != f.v && (g.depth < f.depth || g.depth == f.depth && (g.tagged || !f.tagged))
@@ -366,8 +445,11 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 	if _, err, ok := r.codec(at, pt, "UnmarshalJSON", reflect.ValueOf(data)); ok {
 		return err
 	}
-	var text string
-	if json.Unmarshal(data, &text) == nil && !null {
+	if n := sessionNamed(t); n != nil && !null && hasMethod(n, "UnmarshalText") {
+		var text string
+		if err := json.Unmarshal(data, &text); err != nil {
+			return intoType(err, v.Type())
+		}
 		if _, err, ok := r.codec(at, pt, "UnmarshalText", reflect.ValueOf([]byte(text))); ok {
 			return err
 		}
@@ -384,7 +466,7 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 	switch u := t.Underlying().(type) {
 	case *types.Slice:
 		if err := json.Unmarshal(data, &items); err != nil {
-			return err
+			return intoType(err, v.Type())
 		}
 		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 		for i, item := range items {
@@ -395,7 +477,7 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 		return nil
 	case *types.Array:
 		if err := json.Unmarshal(data, &items); err != nil {
-			return err
+			return intoType(err, v.Type())
 		}
 		for i := range v.Len() {
 			if v.Index(i).SetZero(); i >= len(items) {
@@ -408,7 +490,7 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 		return nil
 	case *types.Map:
 		if err := json.Unmarshal(data, &members); err != nil {
-			return err
+			return intoType(err, v.Type())
 		}
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(v.Type()))
@@ -426,8 +508,9 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 		return nil
 	case *types.Struct:
 		if err := json.Unmarshal(data, &members); err != nil {
-			return err
+			return intoType(err, v.Type())
 		}
+		var first error // of the wrong type, which does not keep the others from being read
 		for _, f := range jsonFields(v, u, true) {
 			item, ok := members[f.name]
 			for name := range members {
@@ -438,11 +521,15 @@ func (r *rt) readJSON(data []byte, v reflect.Value, t types.Type) error {
 			if !ok {
 				continue
 			}
-			if err := r.readJSON(item, f.v, f.t); err != nil {
+			var te *json.UnmarshalTypeError
+			if err := r.readJSON(item, f.v, f.t); errors.As(err, &te) {
+				te.Field = strings.TrimSuffix(f.path+f.name+"."+te.Field, ".")
+				first = cmp.Or(first, err)
+			} else if err != nil {
 				return err
 			}
 		}
-		return nil
+		return first
 	}
 	return json.Unmarshal(data, at.Interface())
 }
@@ -458,11 +545,129 @@ func (r *rt) readKey(name string, key reflect.Value, t types.Type) error {
 	return json.Unmarshal([]byte(name), key.Addr().Interface())
 }
 
-// jsonError takes this file's own type out of an error of package json.
-func jsonError(err error) error {
-	var me *json.MarshalerError
-	if errors.As(err, &me) && me.Type == reflect.TypeFor[jsonValue]() {
-		return me.Unwrap()
+// intoType is an error of reading a value into one of type t by way of another type.
+func intoType(err error, t reflect.Type) error {
+	if te, ok := err.(*json.UnmarshalTypeError); ok {
+		te.Type = t
 	}
 	return err
+}
+
+// typedError is an error of package json whose text has the session's types in it.
+type typedError struct {
+	error
+	text string
+}
+
+func (e typedError) Error() string { return e.text }
+func (e typedError) Unwrap() error { return e.error }
+
+// jsonError takes this file's own type out of an error of package json about a
+// value of type t, and names the session's types as the user does.
+func (r *rt) jsonError(err error, t types.Type) error {
+	switch e := err.(type) {
+	case *json.MarshalerError:
+		if e.Type == reflect.TypeFor[jsonValue]() {
+			return r.jsonError(e.Unwrap(), t)
+		}
+	case *json.UnmarshalTypeError:
+		if t == nil {
+			break
+		}
+		name := r.typeText(e.Type)
+		if e.Field != "" {
+			e.Struct, t = jsonPlace(t, strings.Split(e.Field, "."))
+		}
+		for t != nil { // the error may be of an element
+			_, st := t.Underlying().(*types.Struct)
+			if st && e.Type.Kind() == reflect.Struct || t.Underlying().String() == e.Type.String() {
+				name = typeString(t)
+				break
+			}
+			t = elementOf(t)
+		}
+		if name != e.Type.String() {
+			return typedError{err, strings.TrimSuffix(err.Error(), e.Type.String()) + name}
+		}
+	case *json.InvalidUnmarshalError:
+		if t == nil {
+			break
+		}
+		if e.Type.Kind() == reflect.Pointer {
+			return typedError{err, "json: Unmarshal(nil " + typeString(t) + ")"}
+		}
+		return typedError{err, "json: Unmarshal(non-pointer " + typeString(t) + ")"}
+	case *json.UnsupportedTypeError:
+		return typedError{err, "json: unsupported type: " + r.typeText(e.Type)}
+	case *json.UnsupportedValueError:
+		if text, of := strings.CutSuffix(e.Str, "via "+e.Value.Type().String()); of {
+			return typedError{err, "json: unsupported value: " + text + "via " + r.typeText(e.Value.Type())}
+		}
+	}
+	return err
+}
+
+// elementOf is the type of what a value of type t holds, nil if it holds nothing.
+func elementOf(t types.Type) types.Type {
+	if e, ok := t.Underlying().(interface{ Elem() types.Type }); ok {
+		return e.Elem()
+	}
+	return nil
+}
+
+// jsonPlace is the type of the field that a path of names leads to, and the name
+// of the struct that has it; nil if there is none.
+func jsonPlace(t types.Type, path []string) (string, types.Type) {
+	name, inEmbedded := "", false
+	for _, p := range path {
+		_, st := t.Underlying().(*types.Struct)
+		for ; t != nil && !st; _, st = t.Underlying().(*types.Struct) {
+			if t = elementOf(t); t == nil {
+				return "", nil
+			}
+		}
+		u := t.Underlying().(*types.Struct)
+		if !inEmbedded {
+			name = ""
+			if n, ok := types.Unalias(t).(*types.Named); ok {
+				name = ownTypes(n.Obj().Name())
+			}
+		}
+		t = nil
+		for k := range u.NumFields() {
+			tag, _, _ := strings.Cut(reflect.StructTag(u.Tag(k)).Get("json"), ",")
+			if cmp.Or(tag, u.Field(k).Name()) == p {
+				t, inEmbedded = u.Field(k).Type(), u.Field(k).Embedded() && tag == ""
+			}
+		}
+		if t == nil {
+			return name, nil
+		}
+	}
+	return name, t
+}
+
+// typeText is the name of a type of package reflect in which types of the
+// session may be.
+func (r *rt) typeText(t reflect.Type) string {
+	if own := r.typeBehind(t); own != nil {
+		return typeString(own)
+	}
+	if t == reflect.TypeFor[any]() || t.String() == "interp.valueInterface" {
+		return "interface {}"
+	}
+	if t.Name() != "" {
+		return t.String()
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return "*" + r.typeText(t.Elem())
+	case reflect.Slice:
+		return "[]" + r.typeText(t.Elem())
+	case reflect.Map:
+		return "map[" + r.typeText(t.Key()) + "]" + r.typeText(t.Elem())
+	case reflect.Chan:
+		return t.ChanDir().String() + " " + r.typeText(t.Elem())
+	}
+	return t.String()
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/types"
@@ -68,11 +67,9 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 		set("Writer", l.Writer)
 		set("New", func(w io.Writer, prefix string, flag int) *log.Logger { return log.New(r.writer(w), prefix, flag) })
 	case "encoding/json":
-		set("Marshal", func(v any) ([]byte, error) { b, err := json.Marshal(v); return b, jsonError(err) })
-		set("MarshalIndent", func(v any, prefix, indent string) ([]byte, error) {
-			b, err := json.MarshalIndent(v, prefix, indent)
-			return b, jsonError(err)
-		})
+		set("Marshal", r.marshal)
+		set("MarshalIndent", r.marshalIndent)
+		set("Unmarshal", r.unmarshal)
 	case "errors":
 		set("Is", r.errorsIs)
 		set("As", r.errorsAs)

@@ -8,12 +8,24 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
-// grace is how long an interrupted cell may stay in a compiled call before
-// the prompt comes back without it.
-const grace = 2 * time.Second
+// heeded is the cells' ctx, which notes that somebody looks whether it is done.
+type heeded struct {
+	context.Context
+	yes atomic.Bool
+}
+
+func (c *heeded) Done() <-chan struct{} { c.yes.Store(true); return c.Context.Done() }
+func (c *heeded) Err() error            { c.yes.Store(true); return c.Context.Err() }
+func (c *heeded) String() string        { return fmt.Sprint(c.Context) }
+
+// heededGrace is how many times the grace a cell has whose ctx is heeded: a long
+// solve that has been told puts together the best it has, which is what the user
+// waits for. What nobody tells will not end.
+const heededGrace = 4
 
 const (
 	metricStacks = "/memory/classes/heap/stacks:bytes"
@@ -29,6 +41,7 @@ func metric(name string) uint64 {
 // outcome is how a cell's goroutine ended.
 type outcome struct {
 	value    any // of the panic
+	at       int64
 	panicked bool
 }
 
@@ -54,19 +67,23 @@ func (s *Session) run(ctx context.Context, entry func()) *CellError {
 type runner struct {
 	work chan func() (well bool)
 	id   string
+	mark *marker
 }
 
 func newRunner() *runner {
-	r := &runner{work: make(chan func() bool)}
+	r := &runner{work: make(chan func() bool), mark: newMarker()}
 	id := make(chan string)
-	go func(work <-chan func() bool) {
+	go func(work <-chan func() bool, m *marker) {
+		defer m.release()
 		id <- goroutine()
 		for f := range work {
+			m.use()
+			m.line.Store(0)
 			if !f() {
 				return
 			}
 		}
-	}(r.work)
+	}(r.work, r.mark)
 	r.id = <-id
 	runtime.AddCleanup(r, func(work chan func() bool) { close(work) }, r.work)
 	return r
@@ -80,20 +97,21 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 	}
 	s.rt.take()
 	s.m.trace.take()
-	*s.m.line = 0
-	s.ctxVar.Set(reflect.ValueOf(&ctx).Elem())
+	cells := &heeded{Context: ctx}
+	s.ctxVar.Set(reflect.ValueOf(cells))
 	if s.runner == nil {
 		s.runner = newRunner()
 	}
 	r := s.runner
 	s.runner = nil // until the cell has ended well
-	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan any, 1)}
+	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan stray, 1)}
 	s.rt.running.Store(c)
 	fin := make(chan outcome, 1)
 	r.work <- func() bool {
 		o := outcome{panicked: true}
 		defer func() {
 			if o.panicked {
+				o.at = r.mark.line.Load()
 				if o.value = recover(); o.value == nil {
 					o.value = "runtime.Goexit called in the cell"
 				}
@@ -122,9 +140,10 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			cause = e
 			s.m.stop()
 			close(c.stopped)
-			late = time.After(grace)
+			late = time.After(s.opt.Grace)
 		}
 	}
+	patient := true
 	for {
 		select {
 		case o := <-fin:
@@ -141,7 +160,7 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 			s.rt.running.Store(nil)
 			return s.ended(o, cause)
 		case p := <-c.foreign:
-			stop(s.panicError(p, nil))
+			stop(s.panicError(p.value, p.at, nil))
 		case <-done:
 			done = nil
 			stop(interrupted(ctx))
@@ -159,6 +178,11 @@ func (s *Session) watch(ctx context.Context, f func()) *CellError {
 				}
 			}
 		case <-late:
+			if patient && cells.yes.Load() {
+				patient = false
+				late = time.After((heededGrace - 1) * s.opt.Grace)
+				continue
+			}
 			// A compiled call does not return. The run id goes back all the same, or
 			// every closure made so far would be dead; the goroutine is left behind.
 			s.m.resume()
@@ -187,27 +211,25 @@ func (s *Session) ended(o outcome, cause *CellError) *CellError {
 		if e, ok := panicValue(o.value).(exit); ok && e.code == 0 {
 			return nil
 		}
-		return s.panicError(o.value, calls)
+		return s.panicError(o.value, o.at, calls)
 	}
-	s.rt.mu.Lock()
-	defer s.rt.mu.Unlock()
-	if len(s.rt.strays) > 0 {
-		p := s.rt.strays[0]
-		s.rt.strays = s.rt.strays[1:]
-		return &CellError{Kind: KindPanic, Msg: "panic in a goroutine: " + panicText(p.value), Cell: p.line / lineMul, Line: p.line % lineMul,
-			Advice: "the position is that of the go statement"}
+	p, ok := s.rt.stray()
+	if !ok {
+		return nil
 	}
-	return nil
+	ce := s.panicError(p.value, p.at, nil)
+	ce.Msg = "panic in a goroutine: " + ce.Msg
+	return ce
 }
 
-// panicError words a panic and finds its place.
-func (s *Session) panicError(v any, calls []string) *CellError {
+// panicError words a panic at a position that emitted code recorded.
+func (s *Session) panicError(v any, at int64, calls []string) *CellError {
 	ce := &CellError{Kind: KindPanic, Trace: calls}
 	if _, ok := panicValue(v).(exit); ok {
 		ce.Kind = KindExit
 	}
 	ce.Msg = s.rt.panicText(v)
-	if l := int(*s.m.line); l > 0 {
+	if l := int(at); l > 0 {
 		ce.Cell, ce.Line, ce.Col = l/colMul/lineMul, l/colMul%lineMul, l%colMul
 	}
 	return ce

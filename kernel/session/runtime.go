@@ -40,7 +40,7 @@ type cellRun struct {
 	ctx     context.Context
 	stopped chan struct{} // closed when the interpreter has been told to stop
 	gid     string        // the goroutine of the cell
-	foreign chan any      // panics in callbacks on goroutines of compiled code
+	foreign chan stray    // panics in callbacks on goroutines of compiled code
 }
 
 type shown struct {
@@ -50,7 +50,7 @@ type shown struct {
 
 type stray struct {
 	value any
-	line  int // cell*lineMul + line of the go statement
+	at    int64 // see marker
 }
 
 // method is a published method of a session type: a function of its receiver.
@@ -69,7 +69,7 @@ func (r *rt) exports() map[string]reflect.Value {
 	for name, fn := range map[string]any{
 		"Show": r.show, "ShowAny": func(id int, v *any) { r.show(id, *v) }, "Fmt": r.format, "FmtAny": r.formatAny, "Method": r.method, "Forget": r.forget,
 		"Unread": r.unread,
-		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON,
+		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
 		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion,
@@ -138,12 +138,16 @@ func (r *rt) lookup(typ, name string) (method, bool) {
 func (r *rt) spawn(f func(), line int) {
 	r.live.Add(1)
 	go func() {
+		m := newMarker()
+		m.use()
+		m.line.Store(int64(line) * colMul)
 		defer func() {
 			v := recover()
 			r.live.Add(-1)
 			if v != nil {
-				r.goPanic(v, line)
+				r.goPanic(stray{v, m.line.Load()})
 			}
+			m.release()
 		}()
 		f()
 	}()
@@ -161,14 +165,27 @@ func (r *rt) settle() {
 
 // goPanic takes a panic off a goroutine of a cell. With no cell running it is
 // reported at once.
-func (r *rt) goPanic(v any, line int) {
+func (r *rt) goPanic(p stray) {
 	if r.running.Load() == nil {
-		fmt.Fprintf(r.err, "panic in a goroutine started at cell[%d]:%d: %s\n", r.number(line/lineMul), line%lineMul, panicText(v))
+		at := int(p.at / colMul)
+		fmt.Fprintf(r.err, "panic in a goroutine at cell[%d]:%d: %s\n", r.number(at/lineMul), at%lineMul, r.panicText(p.value))
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.strays = append(r.strays, stray{v, line})
+	r.strays = append(r.strays, p)
+}
+
+// stray takes the oldest panic of a goroutine.
+func (r *rt) stray() (stray, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.strays) == 0 {
+		return stray{}, false
+	}
+	p := r.strays[0]
+	r.strays = r.strays[1:]
+	return p, true
 }
 
 // unread notes an error that a cell has left without a look.
@@ -336,6 +353,7 @@ type Frame struct {
 	deferred  []func()
 	panicking bool
 	value     any
+	at        int64 // where the panic was, since deferred calls have positions too
 }
 
 // Defer registers a call.
@@ -365,7 +383,7 @@ func (f *Frame) call(fn func()) {
 		if !f.panicking {
 			f.rt.unwind.Add(1)
 		}
-		f.panicking, f.value = true, v
+		f.panicking, f.value, f.at = true, v, mark().line.Load()
 	}()
 	fn()
 	done = true
@@ -399,6 +417,7 @@ func (r *rt) run(body func(*Frame)) {
 	}
 	if f.panicking {
 		r.unwind.Add(-1)
+		mark().line.Store(f.at)
 		panic(f.value)
 	}
 }
@@ -448,7 +467,7 @@ func (r *rt) guard(fn any) any {
 			}
 			if c != nil {
 				select {
-				case c.foreign <- p:
+				case c.foreign <- stray{p, mark().line.Load()}:
 				default:
 				}
 			} else {

@@ -32,6 +32,10 @@ type Options struct {
 	// MaxStack is the size in bytes of all goroutine stacks at which a cell is
 	// stopped, 256 MB if 0. MaxHeap is the same for the heap; 0 is no limit.
 	MaxStack, MaxHeap uint64
+	// Grace is how long an interrupted cell may stay in a compiled call before
+	// the prompt comes back without it, 3 s if 0. A cell in which somebody looks
+	// whether its ctx is done has four times that.
+	Grace time.Duration
 	// Input asks the user for a line; cells call it as input(prompt) and
 	// password(prompt).
 	Input func(prompt string, password bool) (string, error)
@@ -98,6 +102,9 @@ func New(o Options) (*Session, error) {
 	}
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
+	}
+	if o.Grace == 0 {
+		o.Grace = 3 * time.Second
 	}
 	if o.MaxStack == 0 {
 		o.MaxStack = 256 << 20

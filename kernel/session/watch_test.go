@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,30 @@ func TestInstancesAreForgotten(t *testing.T) {
 	}
 }
 
+// A compiled call that has the cell's ctx gets the time to return, one that has
+// not is left behind.
+func TestGraceIsForWhatHeedsCtx(t *testing.T) {
+	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, Grace: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		ctx  string
+		left bool
+	}{{"ctx", false}, {"context.WithValue(ctx, 1, 2)", false}, {"context.Background()", true}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		_, err = s.Execute(ctx, "import \"os/exec\"\ncmd := exec.CommandContext("+c.ctx+", \"sleep\", \"0.5\")\ncmd.Cancel = func() error { return nil }\ncmd.Run()")
+		var ce *CellError
+		if !errors.As(err, &ce) || ce.Kind != KindInterrupted || strings.Contains(ce.Advice, "background") != c.left {
+			t.Errorf("%s: %v, %+v", c.ctx, err, ce)
+		}
+	}
+	if v := mustRun(t, s, "ctx").Value.Text(); !strings.Contains(v, "context.Background") {
+		t.Error("ctx is shown as " + v)
+	}
+}
+
 // An interrupted cell says what its solve had found, and which variable has it.
 func TestInterruptNamesWhatWasFound(t *testing.T) {
 	s := newSession(t)
@@ -94,5 +119,27 @@ func TestInterruptNamesWhatWasFound(t *testing.T) {
 	text := strings.Join(ce.Traceback(), "\n")
 	if !strings.Contains(text, "with best (stopped, objective") || !strings.Contains(text, "Settings.Warm") {
 		t.Error(text)
+	}
+}
+
+// A panic is shown at the line of the goroutine that panicked, whatever other
+// goroutines and deferred calls run meanwhile.
+func TestPanicPosition(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "var none map[string]int\nfunc busy(until <-chan int) {\n\tx := []int{1}\n\tfor len(until) == 0 {\n\t\tx[0]++\n\t}\n}")
+	for _, c := range []struct {
+		code string
+		line int
+	}{
+		{"until := make(chan int, 1)\nfor range 4 { go busy(until) }\ntime.Sleep(5*time.Millisecond)\nnone[\"a\"] = 1\n_ = 1\n", 4},
+		{"func() {\n\tdefer func() {\n\t\tfmt.Sprint(1)\n\t}()\n\tnone[\"a\"] = 1\n}()", 5},
+		{"func() {\n\tdefer func() {\n\t\tdefer func() { recover() }()\n\t\tnone[\"b\"] = 1\n\t}()\n\tnone[\"a\"] = 1\n}()", 6},
+		{"done := make(chan int)\ngo func() {\n\tdefer close(done)\n\tnone[\"a\"] = 1\n}()\n<-done\ntime.Sleep(5*time.Millisecond)", 4},
+	} {
+		_, err := s.Execute(t.Context(), c.code)
+		var ce *CellError
+		if !errors.As(err, &ce) || ce.Line != c.line {
+			t.Errorf("%s\nis told to panic at line %d: %v", c.code, ce.Line, err)
+		}
 	}
 }

@@ -30,7 +30,6 @@ type machine struct {
 	trace *traceWriter
 	// lasting: what was loaded last has function literals in it.
 	lasting bool
-	line    *int64  // the last position recorded by emitted code
 	entry   *func() // the variable that a cell puts its function in
 
 	recursive   map[string]reflect.Type // see recursive.go
@@ -69,7 +68,7 @@ func newMachine(o Options) (*machine, error) {
 	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
 	v := reflect.ValueOf(m.Interpreter).Elem()
 	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
-	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() {
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() || !hookMarks() {
 		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
 	}
 	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
@@ -139,7 +138,6 @@ func (s *Session) start() error {
 		return err
 	}
 	g := s.m.Globals()
-	s.m.line = g["R_line"].Addr().Interface().(*int64)
 	s.m.entry = g["R_entry"].Addr().Interface().(*func())
 	s.ctxVar = g["R_ctx"]
 	s.m.boxed = g["R_boxed"].Type()

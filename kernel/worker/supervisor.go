@@ -29,10 +29,11 @@ type Options struct {
 	// dies is replaced at once.
 	NoSpare bool
 	// Grace is how long an interrupted cell may take to end before it is told
-	// again, by a signal (3 s). From then on a second interrupt kills the worker.
+	// again, by a signal (15 s: the session has given up by then). From then on a
+	// second interrupt kills the worker.
 	Grace time.Duration
 	// KillAfter is how long after an interrupt a cell that has not ended is
-	// killed with its worker (30 s).
+	// killed with its worker (45 s).
 	KillAfter time.Duration
 	Log       *slog.Logger
 }
@@ -53,10 +54,10 @@ func (o *Options) withDefaults() (Options, error) {
 		v.MemoryLimit = machineMemory() / 5 * 4
 	}
 	if v.Grace <= 0 {
-		v.Grace = 3 * time.Second
+		v.Grace = 15 * time.Second
 	}
 	if v.KillAfter <= 0 {
-		v.KillAfter = 30 * time.Second
+		v.KillAfter = 45 * time.Second
 	}
 	if v.Log == nil {
 		v.Log = slog.New(slog.DiscardHandler)
