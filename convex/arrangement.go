@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"sort"
 
@@ -113,6 +114,16 @@ const mergeAngle = 1e-10
 
 func newArrangement(X *mat.Dense, limit int) (*arrangement, error) {
 	n, d := X.Dims()
+	tooMany := func(rank int) error {
+		return fmt.Errorf("convex: %w: %d samples of rank %d or more have at least 2^%d patterns, over the limit %d: sample patterns instead", ErrTooManyPatterns, n, rank, rank, limit)
+	}
+	most := 62 // with more independent rows than this there are too many patterns
+	if limit > 0 {
+		most = min(most, bits.Len(uint(limit)))
+		if r := rankOfSome(X, most); r >= most {
+			return nil, tooMany(r)
+		}
+	}
 	U := mat.NewDense(n, d, nil) // rows of unit length
 	a := &arrangement{lineOf: make([]int, n), same: make([]bool, n)}
 	zero := make([]bool, n)
@@ -128,8 +139,8 @@ func newArrangement(X *mat.Dense, limit int) (*arrangement, error) {
 		}
 		return a, nil
 	}
-	if r := a.rank; limit > 0 && (r >= 62 || 1<<r > limit) {
-		return nil, fmt.Errorf("convex: %w: %d samples of rank %d have at least 2^%d patterns, over the limit %d: sample patterns instead", ErrTooManyPatterns, n, r, r, limit)
+	if limit > 0 && a.rank >= most {
+		return nil, tooMany(a.rank)
 	}
 	Z := mat.NewDense(n, a.rank, nil)
 	Z.Mul(U, a.basis)
@@ -173,11 +184,38 @@ func normalise(z []float64) bool {
 	return true
 }
 
+// rankOfSome is a lower bound on the rank of X, up to k: that of some of its
+// rows, clear of rounding. A large X is seen to have too many patterns by a
+// hundred of its rows, where a decomposition of all takes longer than a solve.
+func rankOfSome(X *mat.Dense, k int) int {
+	n, d := X.Dims()
+	m := min(n, 2*k)
+	if k > min(n, d) {
+		return 0
+	}
+	some := mat.NewDense(m, d, nil)
+	for i := range m {
+		row := some.RawRowView(i)
+		copy(row, X.RawRowView(i*n/m))
+		normalise(row)
+	}
+	var svd mat.SVD
+	if !svd.Factorize(some, mat.SVDNone) {
+		return 0
+	}
+	s := svd.Values(nil)
+	rank := 0
+	for rank < k && s[rank] > 1e-8*s[0] {
+		rank++
+	}
+	return rank
+}
+
 // rowSpace returns an orthonormal basis (d×rank) of the rows of U.
 func rowSpace(U *mat.Dense) (*mat.Dense, int) {
 	n, d := U.Dims()
 	var svd mat.SVD
-	if !svd.Factorize(U, mat.SVDThin) {
+	if !svd.Factorize(U, mat.SVDThinV) {
 		// A basis of everything is always right: it only costs time.
 		I := mat.NewDense(d, d, nil)
 		for j := 0; j < d; j++ {

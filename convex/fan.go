@@ -191,6 +191,9 @@ func localPeaks(ps []peak) []peak {
 // less, and the orthonormal basis (columns) they are coordinates in: a unit
 // vector off that plane does no better than its projection on it.
 func planeOf(X *mat.Dense) (rows [][2]float64, basis *mat.Dense, ok bool) {
+	if rankOfSome(X, 3) == 3 {
+		return nil, nil, false
+	}
 	n, h := X.Dims()
 	U := mat.NewDense(n, h, nil)
 	for i := range n {
