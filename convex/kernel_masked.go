@@ -24,19 +24,23 @@ type maskedData struct {
 	x    blas64.General
 	// lookup selects the subset-sum kernel instead of matrix products.
 	lookup bool
-	kernel lookupKernel
+	kernel lookupKernel[float64]
+	// single has the lookup kernel compute in float32, at half the memory
+	// traffic and twice the numbers a register, for who checks in float64 what
+	// comes of it. Matrix products stay in float64.
+	single   bool
+	kernel32 lookupKernel[float32]
 
-	// padded is x with rows of a multiple of eight numbers, for the lookup
-	// kernel: x itself where it has such rows already, else a copy made when
-	// first needed.
-	padOnce sync.Once
-	padded  []float64
-	dp      int
+	// x with rows of a multiple of 64 bytes, for the lookup kernel: x itself where
+	// it has such rows already, else a copy made when first needed.
+	padOnce, padOnce32 sync.Once
+	padded             []float64
+	padded32           []float32
 }
 
 func newMaskedData(x *mat.Dense) *maskedData {
 	raw := x.RawMatrix()
-	m := &maskedData{n: raw.Rows, d: raw.Cols, x: raw, kernel: fastestLookup(), dp: (raw.Cols + 7) / 8 * 8}
+	m := &maskedData{n: raw.Rows, d: raw.Cols, x: raw, kernel: lookups[len(lookups)-1], kernel32: lookups32[len(lookups32)-1]}
 	m.lookup = preferLookup(m.d)
 	return m
 }
@@ -57,18 +61,43 @@ func nativeBLAS() bool {
 }
 
 // pad returns x with rows of dp numbers.
-func (m *maskedData) pad() []float64 {
+func (m *maskedData) pad() (x []float64, dp int) {
+	dp = roundUp(m.d, lanes[float64]())
 	m.padOnce.Do(func() {
-		if m.x.Stride == m.dp {
+		if m.x.Stride == dp {
 			m.padded = m.x.Data
 			return
 		}
-		m.padded = make([]float64, m.n*m.dp)
-		for i := 0; i < m.n; i++ {
-			copy(m.padded[i*m.dp:], m.x.Data[i*m.x.Stride:][:m.d])
+		m.padded = paddedRows[float64](m.x, dp)
+	})
+	return m.padded, dp
+}
+
+// pad32 is pad in float32.
+func (m *maskedData) pad32() (x []float32, dp int) {
+	dp = roundUp(m.d, lanes[float32]())
+	m.padOnce32.Do(func() { m.padded32 = paddedRows[float32](m.x, dp) })
+	return m.padded32, dp
+}
+
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
+
+func paddedRows[T precision](x blas64.General, dp int) []T {
+	out := make([]T, x.Rows*dp)
+	parallel(x.Rows, 64, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			convert(out[i*dp:], x.Data[i*x.Stride:][:x.Cols])
 		}
 	})
-	return m.padded
+	return out
+}
+
+// convert copies src to dst in dst's precision.
+func convert[T, S precision](dst []T, src []S) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] = T(v)
+	}
 }
 
 const (
@@ -150,7 +179,18 @@ func (m *maskedData) adjointSet(g, r []float64, set *patternSet) { m.adjointOutp
 func (m *maskedData) adjointOutputs(g, r []float64, set *patternSet, c int) {
 	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.adjointWords(g, r, set.rowWords(m.n), len(pats), c)
+		words := set.rowWords(m.n)
+		if !m.single {
+			x, dp := m.pad()
+			wordProducts[float64]{m.n, m.d, dp, x, m.kernel, ones[:]}.adjoint(g, r, words, len(pats), c)
+			return
+		}
+		x, dp := m.pad32()
+		in, out := single(r[:c*m.n]), single(g[:c*len(pats)*m.d])
+		defer blockPool.Put(in.block)
+		defer blockPool.Put(out.block)
+		wordProducts[float32]{m.n, m.d, dp, x, m.kernel32, ones32[:]}.adjoint(out.v, in.v, words, len(pats), c)
+		convert(g, out.v)
 		return
 	}
 	if c > 1 {
@@ -178,7 +218,18 @@ func (m *maskedData) forwardSet(f, v []float64, set *patternSet) { m.forwardOutp
 func (m *maskedData) forwardOutputs(f, v []float64, set *patternSet, c int) {
 	pats := set.bits
 	if m.lookup && len(pats) > 0 {
-		m.forwardWords(f, v, set.columnWords(m.n), len(pats), c)
+		words := set.columnWords(m.n)
+		if !m.single {
+			x, dp := m.pad()
+			wordProducts[float64]{m.n, m.d, dp, x, m.kernel, ones[:]}.forward(f, v, words, len(pats), c)
+			return
+		}
+		x, dp := m.pad32()
+		in, out := single(v[:c*len(pats)*m.d]), single(f[:c*m.n])
+		defer blockPool.Put(in.block)
+		defer blockPool.Put(out.block)
+		wordProducts[float32]{m.n, m.d, dp, x, m.kernel32, ones32[:]}.forward(out.v, in.v, words, len(pats), c)
+		convert(f, out.v)
 		return
 	}
 	if c > 1 {
@@ -197,157 +248,6 @@ func (m *maskedData) forwardOutputs(f, v []float64, set *patternSet, c int) {
 			m.forwardGemm(f, v[p*m.d:end*m.d], pats[p:end], lo, hi)
 		}
 	})
-}
-
-// columnChunk is a range of columns, in units of eight.
-type columnChunk struct{ at, units int }
-
-// columnChunks cuts the columns in equal chunks of at most four units, at
-// least as many as asked for where there are columns enough.
-func (m *maskedData) columnChunks(want int) []columnChunk {
-	units := m.dp / 8
-	count := max((units+3)/4, min(want, units))
-	if want > 1 {
-		count = min((count+want-1)/want*want, units) // whole rounds for the workers
-	}
-	out := make([]columnChunk, count)
-	for i := range out {
-		lo, hi := i*units/count, (i+1)*units/count
-		out[i] = columnChunk{8 * lo, hi - lo}
-	}
-	return out
-}
-
-// small is the number of table additions below which a product is not worth
-// a second goroutine.
-const small = 20_000
-
-func (m *maskedData) workers(k int) int {
-	if m.n*k*(m.dp/8)/4 < small {
-		return 1
-	}
-	return runtime.GOMAXPROCS(0)
-}
-
-// adjointWords is adjointOutputs by the lookup kernel for k patterns cut by
-// rowWords. A block of X is read once for all outputs.
-func (m *maskedData) adjointWords(g, r []float64, words []uint32, k, c int) {
-	x, dp := m.pad(), m.dp
-	out := g
-	if m.d != dp {
-		buf := getBlock(c * k * dp)
-		defer blockPool.Put(buf)
-		out = *buf
-	}
-	out = out[:c*k*dp]
-	clear(out)
-	workers := m.workers(c * k)
-	chunks := m.columnChunks(workers)
-	// Where there are too few columns to go round, patterns are split too, at
-	// the price of tables built twice.
-	parts := 1
-	if len(chunks) < workers {
-		parts = min((workers+len(chunks)-1)/len(chunks), (k+31)/32)
-	}
-	run := func(i int) {
-		cols := chunks[i/parts]
-		lo, hi := i%parts*k/parts, (i%parts+1)*k/parts
-		if lo == hi {
-			return
-		}
-		buf := getBlock(8*16*32 + tableRows*33)
-		defer blockPool.Put(buf)
-		tab, rows, scale := (*buf)[:8*16*32], (*buf)[8*16*32:][:tableRows*32], (*buf)[8*16*32+tableRows*32:]
-		for b := 0; b*tableRows < m.n; b++ {
-			at := b * tableRows
-			if at+tableRows > m.n { // the last rows, filled up with zeros
-				clear(rows)
-				clear(scale)
-				for i := at; i < m.n; i++ {
-					copy(rows[(i-at)*32:], x[i*dp+cols.at:][:8*cols.units])
-				}
-			}
-			for o := range c {
-				ro := r[o*m.n:][:m.n]
-				if at+tableRows <= m.n {
-					m.kernel.build(tab, x[at*dp+cols.at:], dp, ro[at:at+tableRows], cols.units)
-				} else {
-					copy(scale, ro[at:])
-					m.kernel.build(tab, rows, 32, scale, cols.units)
-				}
-				m.kernel.adjoint(out[(o*k+lo)*dp+cols.at:], dp, tab, cols.units, words[b*k+lo:b*k+hi])
-			}
-		}
-	}
-	if workers == 1 {
-		for i := range chunks {
-			run(i)
-		}
-	} else {
-		tasks(len(chunks)*parts, run)
-	}
-	if m.d != dp {
-		for p := range c * k {
-			copy(g[p*m.d:][:m.d], out[p*dp:])
-		}
-	}
-}
-
-var ones = func() (r [tableRows]float64) {
-	for i := range r {
-		r[i] = 1
-	}
-	return r
-}()
-
-// forwardWords is forwardOutputs by the lookup kernel for k patterns cut by
-// columnWords. A block of X is read once for all outputs.
-func (m *maskedData) forwardWords(f, v []float64, words []uint32, k, c int) {
-	x, dp := m.pad(), m.dp
-	blocks := (k + tableRows - 1) / tableRows
-	each := blocks * tableRows * dp // numbers an output
-	vb := getBlock(c * each)
-	defer blockPool.Put(vb)
-	rows := *vb
-	for o := range c {
-		ro, vo := rows[o*each:][:each], v[o*k*m.d:][:k*m.d]
-		if m.d == dp {
-			copy(ro, vo)
-		} else {
-			for p := range k {
-				dst := ro[p*dp:][:dp]
-				copy(dst, vo[p*m.d:][:m.d])
-				clear(dst[m.d:])
-			}
-		}
-		clear(ro[k*dp:])
-	}
-	clear(f[:c*m.n])
-	chunks := m.columnChunks(1)
-	workers := m.workers(c * k)
-	tile := min(lookupRows, (m.n+workers-1)/workers)
-	run := func(i int) {
-		lo := i * tile
-		hi := min(lo+tile, m.n)
-		buf := getBlock(8 * 16 * 32)
-		defer blockPool.Put(buf)
-		for _, cols := range chunks {
-			for b := range blocks {
-				for o := range c {
-					m.kernel.build(*buf, rows[o*each+b*tableRows*dp+cols.at:], dp, ones[:], cols.units)
-					m.kernel.forward(f[o*m.n+lo:o*m.n+hi], x[lo*dp+cols.at:], dp, *buf, cols.units, words[b*m.n+lo:b*m.n+hi])
-				}
-			}
-		}
-	}
-	n := (m.n + tile - 1) / tile
-	if workers == 1 {
-		for i := range n {
-			run(i)
-		}
-	} else {
-		tasks(n, run)
-	}
 }
 
 func (m *maskedData) rows(lo, hi int) blas64.General {

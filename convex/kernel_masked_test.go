@@ -60,6 +60,13 @@ func TestMaskedKernelsAgreeWithTheDefinition(t *testing.T) {
 			if e := maxDiff(g, wantG); e > 1e-11 {
 				t.Errorf("%v lookup=%v: adjoint is off by %g", s, m.lookup, e)
 			}
+			m.single = true
+			m.forward(f, v, pats)
+			m.adjoint(g, r, pats)
+			m.single = false
+			if e := math.Max(maxDiff(f, wantF), maxDiff(g, wantG)); e > 1e-3 || !m.lookup && e > 1e-11 {
+				t.Errorf("%v lookup=%v: in single precision off by %g", s, m.lookup, e)
+			}
 		}
 	}
 }
@@ -79,7 +86,8 @@ func TestMaskedOutputs(t *testing.T) {
 		for i := range v {
 			v[i] = rng.NormFloat64()
 		}
-		for _, m.lookup = range []bool{false, true} {
+		for _, how := range [][2]bool{{false, false}, {true, false}, {true, true}} {
+			m.lookup, m.single = how[0], how[1]
 			f, g := make([]float64, c*m.n), make([]float64, c*each)
 			wantF, wantG := make([]float64, c*m.n), make([]float64, c*each)
 			m.forwardOutputs(f, v, set, c)
@@ -89,7 +97,7 @@ func TestMaskedOutputs(t *testing.T) {
 				m.adjointSet(wantG[o*each:][:each], r[o*m.n:][:m.n], set)
 			}
 			if !slices.Equal(f, wantF) || !slices.Equal(g, wantG) {
-				t.Errorf("%v lookup=%v: off by %g forward, %g adjoint", s, m.lookup, maxDiff(f, wantF), maxDiff(g, wantG))
+				t.Errorf("%v lookup=%v single=%v: off by %g forward, %g adjoint", s, m.lookup, m.single, maxDiff(f, wantF), maxDiff(g, wantG))
 			}
 		}
 	}
@@ -110,22 +118,42 @@ func TestLookupKernelsAgreeBitByBit(t *testing.T) {
 		for i := range v {
 			v[i] = rng.NormFloat64()
 		}
-		wantF, wantG := make([]float64, m.n), make([]float64, len(v))
-		runtime.GOMAXPROCS(1)
-		m.kernel = lookups[0]
-		m.forward(wantF, v, pats)
-		m.adjoint(wantG, r, pats)
-		for _, m.kernel = range lookups {
-			for _, procs := range []int{1, 2, 3, 7} {
-				runtime.GOMAXPROCS(procs)
-				f, g := make([]float64, m.n), make([]float64, len(v))
-				m.forward(f, v, pats)
-				m.adjoint(g, r, pats)
-				if !slices.Equal(f, wantF) || !slices.Equal(g, wantG) {
-					t.Errorf("%v: kernel %s on %d processors differs from the portable one: by %g and %g", s, m.kernel.name, procs, maxDiff(f, wantF), maxDiff(g, wantG))
+		check := func(choose func(k int) (name string, ok bool)) {
+			var wantF, wantG []float64
+			for k := 0; ; k++ {
+				name, ok := choose(k)
+				if !ok {
+					return
+				}
+				for _, procs := range []int{1, 2, 3, 7} {
+					runtime.GOMAXPROCS(procs)
+					f, g := make([]float64, m.n), make([]float64, len(v))
+					m.forward(f, v, pats)
+					m.adjoint(g, r, pats)
+					if wantF == nil {
+						wantF, wantG = f, g
+					}
+					if !slices.Equal(f, wantF) || !slices.Equal(g, wantG) {
+						t.Errorf("%v single=%v: kernel %s on %d processors differs from the portable one: by %g and %g", s, m.single, name, procs, maxDiff(f, wantF), maxDiff(g, wantG))
+					}
 				}
 			}
 		}
+		check(func(k int) (string, bool) {
+			if k == len(lookups) {
+				return "", false
+			}
+			m.kernel = lookups[k]
+			return m.kernel.name, true
+		})
+		m.single = true
+		check(func(k int) (string, bool) {
+			if k == len(lookups32) {
+				return "", false
+			}
+			m.kernel32 = lookups32[k]
+			return m.kernel32.name, true
+		})
 	}
 }
 
@@ -148,7 +176,7 @@ func cpuSeconds() float64 {
 
 func BenchmarkMasked(b *testing.B) {
 	rng := rand.New(rand.NewPCG(9, 10))
-	for _, s := range [][3]int{{442, 10, 200}, {1000, 50, 200}, {1000, 50, 20}, {1797, 64, 300}, {5000, 100, 500}, {2000, 784, 100}} {
+	for _, s := range [][3]int{{442, 10, 200}, {1000, 50, 200}, {1000, 50, 20}, {1797, 64, 300}, {5000, 100, 500}, {2000, 784, 100}, {20000, 784, 10}} {
 		m, pats := randomMasked(rng, s[0], s[1], s[2])
 		r, v := make([]float64, m.n), make([]float64, len(pats)*m.d)
 		for i := range r {
@@ -177,6 +205,10 @@ func BenchmarkMasked(b *testing.B) {
 		m.lookup = true
 		for _, m.kernel = range lookups {
 			run(m.kernel.name)
+		}
+		m.single = true
+		for _, m.kernel32 = range lookups32 {
+			run(m.kernel32.name + "-float32")
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (prog *Program) Memory(s *Settings) int64 {
 	switch solver.Name() {
 	case WorkingSet{}.Name():
 		if prog.Cones == nil {
-			bytes += 8 * rows * d // rotated
+			bytes += (8 + 4) * rows * d // rotated, and in float32
 		} else {
 			bytes += active * 16 * math.Min(active*d, d*d) // bases of the cones' active rows
 		}
@@ -43,7 +43,7 @@ func (prog *Program) Memory(s *Settings) int64 {
 			bytes += 8 * 3 * n * n // Gram and Newton matrices
 		}
 	case ScreenedFISTA{}.Name():
-		bytes += 8 * rows * d
+		bytes += (8 + 4) * rows * d
 	case ADMM{}.Name():
 		switch {
 		case P*d < rows && P*d <= denseLimit:

@@ -86,6 +86,7 @@ type screened struct {
 	all    *patternSet
 	out    []bool     // patterns proved inactive
 	rotate *mat.Dense // d×d, orthogonal: coordinates are rotate'·x; nil for those of the program
+	single bool       // take the first steps in float32
 	metric []float64  // d: steps are taken in L·diag(metric); nil for the identity
 	shared *sharedCurvature
 	topX   float64   // an upper bound on |X|₂
@@ -162,6 +163,7 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		m = &mm
 	}
 	r.model = newMaskedModel(m)
+	r.single = r.model.n*r.model.d >= singleFrom
 	if shares {
 		r.shared = newSharedCurvature(r.model, axes.curve, c)
 	}
@@ -583,6 +585,13 @@ func (r *screened) gains() []float64 {
 	return r.sizes
 }
 
+// Large data are first gone over in float32, whose products take half the time,
+// as long as the gap over the working set is to come down to no less than
+// singleTo; prices, bounds and what comes after are in float64.
+const singleTo = 1e-4
+
+var singleFrom = 1 << 20 // entries of X; tests lower it
+
 // gapCheck is the number of iterations between looks at the gap over the
 // working set.
 const gapCheck = 10
@@ -592,6 +601,17 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 	n, bs, k := len(r.f), r.d*r.c, len(r.inPlay)
 	if k == 0 {
 		return
+	}
+	target := 0.1 * gap
+	if gap > 0.02 {
+		target = 0.3 * gap
+	}
+	target = math.Max(target, 0.6*tol)
+	if r.model.single = r.single && target >= singleTo; r.model.single {
+		defer func() {
+			r.model.single = false
+			r.forward(r.f, r.x, r.set)
+		}()
 	}
 	y, g, next := append([]float64(nil), r.x...), make([]float64, k*bs), make([]float64, k*bs)
 	fy, fn := append([]float64(nil), r.f...), make([]float64, n)
@@ -657,10 +677,14 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 					quad += q
 				}
 			}
+			rounding := 1e-10*r.step*quad + 1e-300
+			if r.model.single {
+				rounding = 1e-3*r.step*quad + 1e-6*math.Sqrt(curve)*norm2(fn)
+			}
 			if sh != nil {
 				curve = math.Max(0, curve-dot(sh.w, sh.w))
 			}
-			if curve <= r.step*quad*(1+1e-10)+1e-300 || halted() {
+			if curve <= r.step*quad+rounding || halted() {
 				break
 			}
 			r.step = math.Max(1.3*r.step, math.Min(1.05*curve/quad, 4*r.step))
@@ -729,11 +753,11 @@ func (r *screened) inner(gap, tol float64, halted func() bool, enough func(float
 		}
 		gapW := relativeGap(r.primal, dualValue(r.loss, r.grad, worst))
 		r.history = append(r.history, gapAt{r.iter, gapW})
-		target := 0.1 * gap
-		if gap > 0.02 {
-			target = 0.3 * gap
+		if gapW <= target || halted() {
+			break
 		}
-		if gapW <= math.Max(target, 0.6*tol) || halted() {
+		if r.model.single && it >= 1000 { // rounding may be in the way
+			r.single = false
 			break
 		}
 		if enough != nil && it%30 == 0 && enough(r.left(tol)) {

@@ -155,3 +155,41 @@ func TestScreenedHuber(t *testing.T) {
 		}
 	}
 }
+
+// First steps in float32 change neither the optimum nor its certificate.
+func TestFirstStepsInSinglePrecision(t *testing.T) {
+	defer func(n int) { singleFrom = n }(singleFrom)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, in := range []struct {
+		loss    Loss
+		c       int
+		penalty string
+		shift   float64
+	}{
+		{Squared, 1, "", 0}, {Squared, 3, "frobenius", 2}, {Squared, 2, "nuclear", 0}, {Logistic, 1, "", 2}, {Huber(1), 2, "per_output", 0},
+	} {
+		const n, d = 150, 6
+		X, Y := mat.NewDense(n, d, nil), mat.NewDense(n, in.c, nil)
+		for i := range n {
+			for j := range d {
+				X.Set(i, j, in.shift+rng.NormFloat64())
+			}
+			for o := range in.c {
+				Y.Set(i, o, math.Copysign(1, X.At(i, o)*X.At(i, 5)+0.3*rng.NormFloat64()))
+			}
+		}
+		p := Problem{X: X, Y: Y, Arch: GatedReLU{Penalty: in.penalty}, Loss: in.loss, Beta: 2}
+		var objective []float64
+		for _, from := range []int{1, math.MaxInt} {
+			singleFrom = from
+			sol, err := Solve(context.Background(), p, &Settings{Solver: "screened-fista", Samples: 30, Tol: 1e-7, NoPrune: true})
+			if err != nil || sol.Status != Optimal || sol.Gap > 1e-7 {
+				t.Fatalf("%s, %d outputs, %s, float32 from %d: %v %v", in.loss.Name, in.c, in.penalty, from, sol, err)
+			}
+			objective = append(objective, sol.Primal)
+		}
+		if e := math.Abs(objective[0]/objective[1] - 1); e > 2e-7 {
+			t.Errorf("%s, %d outputs, %s: %.12g in float32 first, %.12g without", in.loss.Name, in.c, in.penalty, objective[0], objective[1])
+		}
+	}
+}
