@@ -407,6 +407,27 @@ func (em *emitter) builtin(e *ast.CallExpr) string {
 			ts := em.typ(em.info.TypeOf(e).(*types.Pointer).Elem())
 			return fmt.Sprintf("func() *%s { var v %s = %s; return &v }()", ts, ts, em.expr(e.Args[0]))
 		}
+		if t := em.info.TypeOf(e.Args[0]); types.IsInterface(t) { // yaegi's is not equal to nil
+			ts := em.typ(t)
+			h := "H_new_" + mangle(ts)
+			return em.helper(h, fmt.Sprintf("func %s() *%s { var v %s; return &v }", h, ts, ts)) + "()"
+		}
+	case "append": // one slice of the same elements is appended as a whole, with ... or without
+		if sl, ok := em.info.TypeOf(e).Underlying().(*types.Slice); ok && len(e.Args) == 2 && !e.Ellipsis.IsValid() {
+			if elem := elementOf(em.info.TypeOf(e.Args[1])); elem != nil && types.Identical(elem, sl.Elem()) {
+				ts, es := em.typ(em.info.TypeOf(e)), em.typ(sl.Elem())
+				h := "H_append_" + mangle(ts)
+				return em.helper(h, fmt.Sprintf("func %s(s %s, x %s) %s { return append(s, %s{x}...) }", h, ts, es, ts, ts)) + "(" + em.expr(e.Args[0]) + ", " + em.to(e.Args[1], sl.Elem()) + ")"
+			}
+		}
+	case "make": // package reflect makes no channel of one direction
+		if c, ok := em.info.TypeOf(e).Underlying().(*types.Chan); ok && c.Dir() != types.SendRecv {
+			size := ""
+			if len(e.Args) > 1 {
+				size = ", " + em.expr(e.Args[1])
+			}
+			return parenType(em.typ(em.info.TypeOf(e))) + "(make(" + em.typ(types.NewChan(types.SendRecv, c.Elem())) + size + "))"
+		}
 	case "delete":
 		m, ok := em.info.TypeOf(e.Args[0]).Underlying().(*types.Map)
 		if ok {
