@@ -54,14 +54,17 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 
 // read takes the value of an element, a field or a pointer's target at once,
 // where yaegi would look at the place later.
-func (em *emitter) read(a ast.Expr, s string) string {
+func (em *emitter) read(a ast.Expr, to types.Type, s string) string {
 	tv := em.info.Types[a]
 	switch ast.Unparen(a).(type) {
 	case *ast.IndexExpr, *ast.SelectorExpr, *ast.StarExpr:
 		if tv.Value != nil || tv.IsNil() {
 			return s
 		}
-		ts := em.typ(tv.Type)
+		if to == nil || !types.IsInterface(to) {
+			to = tv.Type
+		}
+		ts := em.typ(to)
 		h := "H_read_" + mangle(ts)
 		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + "))"
 	}
@@ -250,7 +253,7 @@ func (em *emitter) args(e *ast.CallExpr) string {
 		case pkg != nil && pkg.Path() == "encoding/json":
 			s = em.coded(callee, i, a, s)
 		case i > 1 && em.info.Types[e.Fun].IsBuiltin(): // append, which may write where a is read
-			s = em.read(a, s)
+			s = em.read(a, to, s)
 		}
 		ss = append(ss, em.guard(a, s, pkg))
 	}
