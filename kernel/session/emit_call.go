@@ -54,14 +54,17 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 
 // read takes the value of an element, a field or a pointer's target at once,
 // where yaegi would look at the place later.
-func (em *emitter) read(a ast.Expr, s string) string {
+func (em *emitter) read(a ast.Expr, to types.Type, s string) string {
 	tv := em.info.Types[a]
 	switch ast.Unparen(a).(type) {
 	case *ast.IndexExpr, *ast.SelectorExpr, *ast.StarExpr:
 		if tv.Value != nil || tv.IsNil() {
 			return s
 		}
-		ts := em.typ(tv.Type)
+		if to == nil || !types.IsInterface(to) {
+			to = tv.Type
+		}
+		ts := em.typ(to)
 		h := "H_read_" + mangle(ts)
 		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + "))"
 	}
@@ -250,7 +253,7 @@ func (em *emitter) args(e *ast.CallExpr) string {
 		case pkg != nil && pkg.Path() == "encoding/json":
 			s = em.coded(callee, i, a, s)
 		case i > 1 && em.info.Types[e.Fun].IsBuiltin(): // append, which may write where a is read
-			s = em.read(a, s)
+			s = em.read(a, to, s)
 		}
 		ss = append(ss, em.guard(a, s, pkg))
 	}
@@ -406,6 +409,27 @@ func (em *emitter) builtin(e *ast.CallExpr) string {
 		if !em.info.Types[e.Args[0]].IsType() { // Go 1.26: new(expr)
 			ts := em.typ(em.info.TypeOf(e).(*types.Pointer).Elem())
 			return fmt.Sprintf("func() *%s { var v %s = %s; return &v }()", ts, ts, em.expr(e.Args[0]))
+		}
+		if t := em.info.TypeOf(e.Args[0]); types.IsInterface(t) { // yaegi's is not equal to nil
+			ts := em.typ(t)
+			h := "H_new_" + mangle(ts)
+			return em.helper(h, fmt.Sprintf("func %s() *%s { var v %s; return &v }", h, ts, ts)) + "()"
+		}
+	case "append": // one slice of the same elements is appended as a whole, with ... or without
+		if sl, ok := em.info.TypeOf(e).Underlying().(*types.Slice); ok && len(e.Args) == 2 && !e.Ellipsis.IsValid() {
+			if elem := elementOf(em.info.TypeOf(e.Args[1])); elem != nil && types.Identical(elem, sl.Elem()) {
+				ts, es := em.typ(em.info.TypeOf(e)), em.typ(sl.Elem())
+				h := "H_append_" + mangle(ts)
+				return em.helper(h, fmt.Sprintf("func %s(s %s, x %s) %s { return append(s, %s{x}...) }", h, ts, es, ts, ts)) + "(" + em.expr(e.Args[0]) + ", " + em.to(e.Args[1], sl.Elem()) + ")"
+			}
+		}
+	case "make": // package reflect makes no channel of one direction
+		if c, ok := em.info.TypeOf(e).Underlying().(*types.Chan); ok && c.Dir() != types.SendRecv {
+			size := ""
+			if len(e.Args) > 1 {
+				size = ", " + em.expr(e.Args[1])
+			}
+			return parenType(em.typ(em.info.TypeOf(e))) + "(make(" + em.typ(types.NewChan(types.SendRecv, c.Elem())) + size + "))"
 		}
 	case "delete":
 		m, ok := em.info.TypeOf(e.Args[0]).Underlying().(*types.Map)

@@ -161,10 +161,15 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	f, t := namedOf(from), namedOf(to)
 	compiled := f != nil && !inMain(f.Obj())
 	it, ok := to.Underlying().(*types.Interface)
-	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || compiled && (t == nil || inMain(t.Obj()))) {
+	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || t == nil || inMain(t.Obj())) {
 		ts := em.typ(to)
 		if compiled {
 			x = "R_.Unwrap(" + x + ")"
+		} else if from.Underlying().(*types.Interface).NumMethods() > 0 { // whose nil is none of any
+			fs := em.typ(from)
+			h := "H_any_" + mangle(fs)
+			x = em.helper(h, fmt.Sprintf("func %s(x %s) interface{} { if x == nil { return nil }; return x }", h, fs)) + "((" + x + "))"
+			x = "(" + x + ")" // see box
 		}
 		if n := namedOf(to); n != nil && !inMain(n.Obj()) {
 			return em.wrapped(to, it) + "(" + x + ").(" + ts + ")"
@@ -174,7 +179,7 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			return as + "(" + x + ")"
 		}
 		h := "H_must" + strings.TrimPrefix(as, "H_as")
-		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoConversion(&x, %q)\nvar z %s\nreturn z\n}", h, ts, as, typeString(to), ts))
+		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoMethod(&x, %d)\nvar z %s\nreturn z\n}", h, ts, as, em.t.s.rt.typeID(to), ts))
 		return h + "(" + x + ")"
 	}
 	if !ok && from.Underlying().(*types.Interface).NumMethods() == 0 && em.hasTwins(to) {
@@ -226,8 +231,14 @@ func (em *emitter) asInterfaceOf(to types.Type, it *types.Interface) string {
 	for _, nt := range em.implementers(it, true) {
 		t := em.typ(nt)
 		b.WriteString("if p, ok := x.(*" + t + "); ok { return p, true }\n")
-		if _, ok := nt.Underlying().(*types.Struct); ok && types.Implements(nt, it) {
+		_, st := nt.Underlying().(*types.Struct)
+		switch is := types.Implements(nt, it); {
+		case is && st:
 			b.WriteString("if v, ok := x.(" + t + "); ok { return v, true }\n")
+		case st: // for yaegi a value has the methods of its pointer too
+			b.WriteString("if _, ok := x.(" + t + "); ok { var z " + ts + "; return z, false }\n")
+		case !is:
+			b.WriteString("if _, ok := " + em.exact(nt, true) + "(x); ok { var z " + ts + "; return z, false }\n")
 		}
 		name += "_" + mangle(t)
 	}

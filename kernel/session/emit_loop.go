@@ -192,6 +192,15 @@ func labelLine(l string) string {
 	return l + ":\n"
 }
 
+// first writes what comes before a loop.
+func (em *emitter) first(init ast.Stmt) string {
+	if as, ok := init.(*ast.AssignStmt); ok && hoistable(as) {
+		calls, values := em.hoistCalls(as)
+		return calls + em.assign(as, values)
+	}
+	return em.simple(init)
+}
+
 func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 	vars := map[types.Object]bool{}
 	var order []types.Object
@@ -224,17 +233,11 @@ func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 	}
 	switch {
 	case x.Init != nil && x.Post == nil: // yaegi resets the variables of such a loop in every iteration
-		before, after = "{\n"+em.simple(x.Init)+"\n", "}\n"
+		before, after = "{\n"+em.first(x.Init)+"\n", "}\n"
 		head += cond
 	case x.Init != nil || x.Post != nil:
 		if x.Init != nil {
-			init := ""
-			if as, ok := x.Init.(*ast.AssignStmt); ok && hoistable(as) {
-				calls, values := em.hoistCalls(as)
-				init = calls + em.assign(as, values)
-			} else {
-				init = em.simple(x.Init)
-			}
+			init := em.first(x.Init)
 			if strings.Contains(init, "\n") { // does not fit in a header
 				before, after = "{\n"+init+"\n", "}\n"
 			} else {

@@ -452,7 +452,7 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		v := em.fresh("v") // yaegi loses what it receives into an element or field, and puts a literal there unboxed
 		return v + " := " + values[0] + "\n", []string{v}
 	}
-	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) {
+	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) || dropsReceived(x) {
 		var vs []string // yaegi drops what v, ok forms give to an element or field
 		for range x.Lhs {
 			vs = append(vs, em.fresh("v"))
@@ -517,8 +517,14 @@ func selectsByOwn(x *ast.AssignStmt) bool {
 // hoistable tells an assignment whose calls have to be evaluated first.
 func hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
-	return ok && len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
-		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil))
+	return ok && (dropsReceived(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
+		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil)))
+}
+
+// dropsReceived tells _, ok = <-ch: yaegi puts what it receives in the place of
+// another variable, unless it defines both.
+func dropsReceived(x *ast.AssignStmt) bool {
+	return len(x.Lhs) == 2 && len(x.Rhs) == 1 && receives(x.Rhs[0]) && slices.ContainsFunc(x.Lhs, isBlank)
 }
 
 func isNil(e ast.Expr) bool {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"go/token"
 	"go/types"
 	"io"
 	"reflect"
@@ -48,6 +49,14 @@ func mentionsSession(t types.Type) bool {
 			return walk(x.Elem())
 		case *types.Map:
 			return walk(x.Key()) || walk(x.Elem())
+		case *types.Signature:
+			return walk(x.Params()) || walk(x.Results())
+		case *types.Tuple:
+			for v := range x.Variables() {
+				if walk(v.Type()) {
+					return true
+				}
+			}
 		case *types.Struct:
 			for f := range x.Fields() {
 				if !f.Exported() || walk(f.Type()) {
@@ -619,17 +628,97 @@ func (f *formatted) Format(st fmt.State, verb rune) {
 }
 
 // typeName is what %T prints for a formatted value.
-func typeName(v any) (string, bool) {
+func (r *rt) typeName(v any) (string, bool) {
 	switch f := v.(type) {
 	case *formatted:
 		if f.t == nil {
 			return fmt.Sprintf("%T", f.v), true
 		}
-		return typeString(f.t), true
+		return typeString(unnamed(f.t)), true
 	case *formattedError:
 		return typeString(f.t), true
+	case nil:
+		return "", false
 	}
-	return "", false
+	t := reflect.TypeOf(v)
+	return r.typeText(t), strings.Contains(t.String(), nameKey+":")
+}
+
+// unnamed is a type without the names of its functions' parameters.
+func unnamed(t types.Type) types.Type {
+	switch x := t.(type) {
+	case *types.Pointer:
+		return types.NewPointer(unnamed(x.Elem()))
+	case *types.Slice:
+		return types.NewSlice(unnamed(x.Elem()))
+	case *types.Array:
+		return types.NewArray(unnamed(x.Elem()), x.Len())
+	case *types.Map:
+		return types.NewMap(unnamed(x.Key()), unnamed(x.Elem()))
+	case *types.Chan:
+		return types.NewChan(x.Dir(), unnamed(x.Elem()))
+	case *types.Tuple:
+		vs := make([]*types.Var, x.Len())
+		for i := range vs {
+			vs[i] = types.NewVar(token.NoPos, nil, "", unnamed(x.At(i).Type()))
+		}
+		return types.NewTuple(vs...)
+	case *types.Signature:
+		return types.NewSignatureType(nil, nil, nil, unnamed(x.Params()).(*types.Tuple), unnamed(x.Results()).(*types.Tuple), x.Variadic())
+	}
+	return t
+}
+
+// typeText is the name of a type of package reflect in which types of the
+// session may be.
+func (r *rt) typeText(t reflect.Type) string {
+	if own := r.typeBehind(t); own != nil {
+		return typeString(own)
+	}
+	if t == reflect.TypeFor[any]() || t.String() == "interp.valueInterface" {
+		return "interface {}"
+	}
+	if t.Name() != "" || !strings.Contains(t.String(), nameKey+":") && !strings.Contains(t.String(), "interp.valueInterface") {
+		return t.String()
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return "*" + r.typeText(t.Elem())
+	case reflect.Slice:
+		return "[]" + r.typeText(t.Elem())
+	case reflect.Array:
+		return fmt.Sprintf("[%d]%s", t.Len(), r.typeText(t.Elem()))
+	case reflect.Map:
+		return "map[" + r.typeText(t.Key()) + "]" + r.typeText(t.Elem())
+	case reflect.Chan:
+		return t.ChanDir().String() + " " + r.typeText(t.Elem())
+	case reflect.Func:
+		var in, out []string
+		for i := range t.NumIn() {
+			in = append(in, r.typeText(t.In(i)))
+		}
+		if t.IsVariadic() {
+			in[len(in)-1] = "..." + strings.TrimPrefix(in[len(in)-1], "[]")
+		}
+		for i := range t.NumOut() {
+			out = append(out, r.typeText(t.Out(i)))
+		}
+		text := "func(" + strings.Join(in, ", ") + ")"
+		switch len(out) {
+		case 0:
+			return text
+		case 1:
+			return text + " " + out[0]
+		}
+		return text + " (" + strings.Join(out, ", ") + ")"
+	case reflect.Struct:
+		var fs []string
+		for f := range t.Fields() {
+			fs = append(fs, f.Name+" "+r.typeText(f.Type))
+		}
+		return "struct { " + strings.Join(fs, "; ") + " }"
+	}
+	return t.String()
 }
 
 // panicValue takes a panic value out of yaegi's representations of it.

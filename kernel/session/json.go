@@ -646,28 +646,3 @@ func jsonPlace(t types.Type, path []string) (string, types.Type) {
 	}
 	return name, t
 }
-
-// typeText is the name of a type of package reflect in which types of the
-// session may be.
-func (r *rt) typeText(t reflect.Type) string {
-	if own := r.typeBehind(t); own != nil {
-		return typeString(own)
-	}
-	if t == reflect.TypeFor[any]() || t.String() == "interp.valueInterface" {
-		return "interface {}"
-	}
-	if t.Name() != "" {
-		return t.String()
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return "*" + r.typeText(t.Elem())
-	case reflect.Slice:
-		return "[]" + r.typeText(t.Elem())
-	case reflect.Map:
-		return "map[" + r.typeText(t.Key()) + "]" + r.typeText(t.Elem())
-	case reflect.Chan:
-		return t.ChanDir().String() + " " + r.typeText(t.Elem())
-	}
-	return t.String()
-}

@@ -26,21 +26,21 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 		set("Print", func(a ...any) (int, error) { return fmt.Fprint(r.out, r.open(a)...) })
 		set("Println", func(a ...any) (int, error) { return fmt.Fprintln(r.out, r.open(a)...) })
 		set("Printf", func(f string, a ...any) (int, error) {
-			f, a = withTypes(f, r.open(a))
+			f, a = r.withTypes(f, r.open(a))
 			return fmt.Fprintf(r.out, f, a...)
 		})
 		set("Fprint", func(w io.Writer, a ...any) (int, error) { return fmt.Fprint(r.writer(w), r.open(a)...) })
 		set("Fprintln", func(w io.Writer, a ...any) (int, error) { return fmt.Fprintln(r.writer(w), r.open(a)...) })
 		set("Fprintf", func(w io.Writer, f string, a ...any) (int, error) {
-			f, a = withTypes(f, r.open(a))
+			f, a = r.withTypes(f, r.open(a))
 			return fmt.Fprintf(r.writer(w), f, a...)
 		})
 		set("Sprint", func(a ...any) string { return fmt.Sprint(r.open(a)...) })
 		set("Sprintln", func(a ...any) string { return fmt.Sprintln(r.open(a)...) })
-		set("Sprintf", func(f string, a ...any) string { f, a = withTypes(f, r.open(a)); return fmt.Sprintf(f, a...) })
-		set("Errorf", func(f string, a ...any) error { f, a = withTypes(f, r.open(a)); return fmt.Errorf(f, a...) })
+		set("Sprintf", func(f string, a ...any) string { f, a = r.withTypes(f, r.open(a)); return fmt.Sprintf(f, a...) })
+		set("Errorf", func(f string, a ...any) error { f, a = r.withTypes(f, r.open(a)); return fmt.Errorf(f, a...) })
 		set("Appendf", func(b []byte, f string, a ...any) []byte {
-			f, a = withTypes(f, r.open(a))
+			f, a = r.withTypes(f, r.open(a))
 			return fmt.Appendf(b, f, a...)
 		})
 	case "os":
@@ -50,12 +50,12 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 	case "log":
 		l := log.New(r.err, "", log.LstdFlags)
 		set("Print", func(a ...any) { l.Print(r.open(a)...) })
-		set("Printf", func(f string, a ...any) { f, a = withTypes(f, r.open(a)); l.Printf(f, a...) })
+		set("Printf", func(f string, a ...any) { f, a = r.withTypes(f, r.open(a)); l.Printf(f, a...) })
 		set("Println", func(a ...any) { l.Println(r.open(a)...) })
 		// Fatal exits and Panic panics: in a cell both end the cell with the message.
 		for _, n := range []string{"Fatal", "Panic"} {
 			set(n, func(a ...any) { panic(fmt.Sprint(a...)) })
-			set(n+"f", func(f string, a ...any) { f, a = withTypes(f, r.open(a)); panic(fmt.Sprintf(f, a...)) })
+			set(n+"f", func(f string, a ...any) { f, a = r.withTypes(f, r.open(a)); panic(fmt.Sprintf(f, a...)) })
 			set(n+"ln", func(a ...any) { panic(strings.TrimSuffix(fmt.Sprintln(a...), "\n")) })
 		}
 		set("Default", func() *log.Logger { return l })
@@ -94,7 +94,7 @@ type exit struct{ code int }
 func (e exit) Error() string { return fmt.Sprintf("os.Exit(%d) called in a cell", e.code) }
 
 // withTypes spells out %T for values that only go/types knows the type of.
-func withTypes(format string, a []any) (string, []any) {
+func (r *rt) withTypes(format string, a []any) (string, []any) {
 	if !strings.Contains(format, "T") {
 		return format, a
 	}
@@ -118,7 +118,7 @@ func withTypes(format string, a []any) (string, []any) {
 			return format, a // the order of the arguments is the user's own
 		default:
 			if arg < len(a) && format[i] == 'T' {
-				if name, ok := typeName(a[arg]); ok {
+				if name, ok := r.typeName(a[arg]); ok {
 					if !copied {
 						a, copied = append([]any{}, a...), true
 					}

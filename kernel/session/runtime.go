@@ -72,7 +72,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion,
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
@@ -565,6 +565,33 @@ func (r *rt) noConversion(x *any, to string) {
 		}
 	}
 	panic(runtimeError("interface conversion: interface {} is " + is + ", not " + to))
+}
+
+// noMethod is the panic of a failed assertion to an interface.
+func (r *rt) noMethod(x *any, id int) {
+	to := r.typeOf(id)
+	v, name := plain(reflect.ValueOf(x).Elem())
+	if !v.IsValid() {
+		panic(runtimeError("interface conversion: interface is nil, not " + typeString(to)))
+	}
+	t := r.dynamic(name)
+	if t == nil {
+		t = r.typeBehind(v.Type())
+	}
+	missing, is := "", v.Type().String()
+	if it := to.Underlying().(*types.Interface); t != nil {
+		is = typeString(t)
+		if m, _ := types.MissingMethod(t, it, true); m != nil {
+			missing = m.Name()
+		}
+	} else {
+		for m := range it.Methods() {
+			if missing == "" && !v.MethodByName(m.Name()).IsValid() {
+				missing = m.Name()
+			}
+		}
+	}
+	panic(runtimeError("interface conversion: " + is + " is not " + typeString(to) + ": missing method " + missing))
 }
 
 // equalAny is equal for values of any in the interpreter's form, which tells

@@ -303,6 +303,10 @@ func TestTwoSessions(t *testing.T) {
 	}
 }
 
+// Whatever the text, the parts that it is split into follow each other. To let it
+// run: go test ./kernel/session -run XXX -fuzz FuzzSplit -fuzztime 10m -fuzzminimizetime 10x
+// (left to itself the fuzzer stands still for a minute at each new text, which it
+// then shortens).
 func FuzzSplit(f *testing.F) {
 	for _, seed := range []string{"", "x := 1", "import \"fmt\"\nfunc f() {}\nf()", "func (t T) m() {}", "func() {}()", "a; b;", "for i := 0; i < 3; i++ { }",
 		"`raw", "/* c", "}", "x :=", "// c\nfunc f() {}", "é := \"世\"", "\x00", "func f(", "import (\n\"a\"\n)\ntype T struct {\n}\n", "package main\nfunc main() {}", "'", "L: for {}"} {
@@ -324,6 +328,27 @@ func FuzzSplit(f *testing.F) {
 			t.Fatalf("complete, but %v: %q", err, src)
 		}
 	})
+}
+
+// Ten times the text takes no more than some tens of times the time: a front end
+// asks for each key whether a cell is complete.
+func TestSplitIsLinear(t *testing.T) {
+	took := func(src string) time.Duration {
+		best := time.Hour
+		for range 3 {
+			begin := time.Now()
+			IsComplete(src)
+			parseCell(token.NewFileSet(), "cell1", src)
+			best = min(best, time.Since(begin))
+		}
+		return best
+	}
+	for _, piece := range []string{"import;", "import \"a\"\n", "// c\nfunc f() {}\n", "x\n", "L:", "[]", "@\n", "'", "x,"} {
+		one, ten := took(strings.Repeat(piece, 3000/len(piece))), took(strings.Repeat(piece, 30000/len(piece)))
+		if ten > 50*one+50*time.Millisecond {
+			t.Errorf("%q: %v, and ten times as long %v", piece, one, ten)
+		}
+	}
 }
 
 // Whatever is completed or inspected, nothing panics.

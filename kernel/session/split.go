@@ -222,7 +222,7 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 		}
 		return f
 	}
-	haveFuncs, haveStmts := false, false
+	haveImports, haveFuncs, haveStmts := false, false, false
 	values := chunk{kind: chunkStmt} // the last line, if it is a list of values
 	if n := len(chunks) - 1; n >= 0 && chunks[n].kind == chunkStmt {
 		if end, ok := isList(src[chunks[n].off:chunks[n].end]); ok {
@@ -232,14 +232,17 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 	}
 	for _, c := range chunks {
 		switch c.kind {
-		case chunkImport: // one by one: the parser wants imports before all else
-			if f := parse("package main", keep(src, []chunk{c}, func(chunk) bool { return true }), ""); f != nil {
-				pc.imports = append(pc.imports, f.Imports...)
-			}
+		case chunkImport:
+			haveImports = true
 		case chunkFunc:
 			haveFuncs = true
 		case chunkStmt:
 			haveStmts = true
+		}
+	}
+	if haveImports { // by themselves: the parser wants imports before all else
+		if f := parse("package main", keep(src, chunks, func(c chunk) bool { return c.kind == chunkImport }), ""); f != nil {
+			pc.imports = f.Imports
 		}
 	}
 	if haveFuncs {

@@ -34,6 +34,9 @@ type machine struct {
 
 	recursive   map[string]reflect.Type // see recursive.go
 	marks       int
+	global      *[]reflect.Value // the variables of all cells, types are theirs
+	types       *[]reflect.Type
+	made        int          // of global
 	boxed       reflect.Type // what yaegi keeps values of its interface types in
 	compiledCat uint         // its category of types that it does not look into
 }
@@ -68,14 +71,45 @@ func newMachine(o Options) (*machine, error) {
 	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
 	v := reflect.ValueOf(m.Interpreter).Elem()
 	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
-	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() || !hookMarks() {
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !v.FieldByName("frame").IsValid() || !v.FieldByName("universe").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() || !hookMarks() {
 		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
 	}
 	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
 	m.done = (*chan struct{})(unsafe.Pointer(done.UnsafeAddr()))
 	*m.done = make(chan struct{})
+	m.global = (*[]reflect.Value)(unsafe.Pointer(v.FieldByName("frame").Elem().FieldByName("data").UnsafeAddr()))
+	m.types = (*[]reflect.Type)(unsafe.Pointer(v.FieldByName("universe").Elem().FieldByName("types").UnsafeAddr()))
 	*(*bool)(unsafe.Pointer(cancel.UnsafeAddr())) = true
 	return m, nil
+}
+
+// eval compiles source and executes its declarations.
+func (m *machine) eval(src string) error {
+	p, err := m.Compile(src)
+	if err != nil {
+		return err
+	}
+	m.grow()
+	_, err = m.Execute(p)
+	return err
+}
+
+// grow makes the variables that have been compiled. Left to itself yaegi moves
+// all variables to another slice at each cell, under the feet of goroutines, and
+// in time that costs more than the cell. Goroutines that run while the slice
+// grows may find the old one, or the length of the one with the place of the
+// other: they ask for variables that are in both.
+func (m *machine) grow() {
+	if n := len(*m.types); n > len(*m.global) {
+		data := make([]reflect.Value, max(2*n, 4096))
+		copy(data, *m.global)
+		*m.global = data
+	}
+	for ; m.made < len(*m.types); m.made++ {
+		if v := &(*m.global)[m.made]; !v.IsValid() {
+			*v = reflect.New((*m.types)[m.made]).Elem()
+		}
+	}
 }
 
 // stop makes all interpreted code end at its next step.
@@ -127,14 +161,14 @@ func (s *Session) start() error {
 	exports := s.rt.exports()
 	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
 	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_entry func()", "var R_boxed interface{ R_() }"} {
-		if _, err := s.m.Eval(src); err != nil {
+		if err := s.m.eval(src); err != nil {
 			return err
 		}
 	}
 	if err := s.use("context"); err != nil {
 		return err
 	}
-	if _, err := s.m.Eval("var R_ctx " + alias("context") + ".Context"); err != nil {
+	if err := s.m.eval("var R_ctx " + alias("context") + ".Context"); err != nil {
 		return err
 	}
 	g := s.m.Globals()
@@ -161,7 +195,7 @@ func (s *Session) use(path string) error {
 	s.mapMethods(path, syms)
 	// The "/./" keeps yaegi from compiling its own sources of generic packages.
 	s.m.Use(interp.Exports{path + "/./" + p.Name: syms})
-	if _, err := s.m.Eval("import " + alias(path) + " \"" + path + "\""); err != nil {
+	if err := s.m.eval("import " + alias(path) + " \"" + path + "\""); err != nil {
 		return fmt.Errorf("session: the interpreter does not take package %s: %w", path, err)
 	}
 	tp, err := s.imp.Import(path)
@@ -208,11 +242,7 @@ func (s *Session) load(src string) (err error) {
 		}
 	}()
 	s.m.lasting = strings.Contains(src, "func(") // what declares functions lives as long as these
-	p, err := s.m.Compile(src)
-	if err == nil {
-		_, err = s.m.Execute(p)
-	}
-	if err != nil {
+	if err := s.m.eval(src); err != nil {
 		return interpreterError(err)
 	}
 	return nil
