@@ -59,9 +59,14 @@ type coneProjector struct {
 	a   []float64 // their multipliers, >= 0
 	in  []bool    // n, whether a row is active
 	qz  []float64 // coordinates of z in the basis
+	// violations xv of all rows at v0, where there was a full pass
+	seen   bool
+	v0, xv []float64
 	// scratch
-	ls, xv    []float64
+	ls        []float64
+	near      []int
 	cand      []int
+	viol      []float64
 	blocked   []int
 	isBlocked []bool
 	resumed   bool
@@ -90,7 +95,7 @@ func newConeProjector(c *coneData) *coneProjector {
 	return &coneProjector{
 		c: c, q: make([]float64, d*d), r: make([]float64, d*d),
 		idx: make([]int, 0, d), a: make([]float64, 0, d), in: make([]bool, c.n),
-		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n),
+		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n), v0: make([]float64, d),
 		isBlocked: make([]bool, c.n),
 	}
 }
@@ -214,7 +219,7 @@ func (p *coneProjector) residual(v, z []float64) float64 {
 func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, stop float64) (viol float64, err error) {
 	c, d := p.c, p.c.d
 	resumed := p.resumed
-	p.resumed = false
+	p.resumed, p.seen = false, false
 	if !resumed {
 		p.reset()
 	}
@@ -354,26 +359,61 @@ func (p *coneProjector) step(v []float64) {
 	}
 }
 
-// price returns the worst violation of S v >= 0 and fills the list of
-// candidates with the rows violated by at least a third of it.
+// price returns the worst violation of S v >= 0, or eps if there is none above
+// it, and fills the list of candidates with the rows violated by at least a
+// third of it.
 func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 	c := p.c
-	blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
-	worst := 0.0
-	for i, t := range p.xv {
-		t *= -c.rowSign(bits, i)
-		p.xv[i] = t
-		if t > worst && !p.in[i] {
-			worst = t
+	if p.seen {
+		// Rows have length one: none can be violated by more than it was at
+		// v0 and the way from there.
+		move := 0.0
+		for j, t := range v {
+			move += (t - p.v0[j]) * (t - p.v0[j])
 		}
+		move = math.Sqrt(move)
+		p.near = p.near[:0]
+		for i, t := range p.xv {
+			if t+move > eps && !p.in[i] {
+				p.near = append(p.near, i)
+			}
+		}
+		p.seen = 3*len(p.near) < c.n
 	}
-	p.cand = p.cand[:0]
-	if worst <= eps {
-		return worst
-	}
-	for i, t := range p.xv {
-		if t >= worst/3 && t > eps && !p.in[i] {
-			p.cand = append(p.cand, i)
+	worst := eps
+	p.cand, p.viol = p.cand[:0], p.viol[:0]
+	if p.seen {
+		for _, i := range p.near {
+			if t := -c.rowSign(bits, i) * dot(c.row(i), v); t > eps {
+				worst = math.Max(worst, t)
+				p.cand, p.viol = append(p.cand, i), append(p.viol, t)
+			}
+		}
+		k := 0
+		for j, i := range p.cand {
+			if p.viol[j] >= worst/3 {
+				p.cand[k] = i
+				k++
+			}
+		}
+		p.cand = p.cand[:k]
+	} else {
+		blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
+		for i, t := range p.xv {
+			t *= -c.rowSign(bits, i)
+			p.xv[i] = t
+			if t > worst && !p.in[i] {
+				worst = t
+			}
+		}
+		copy(p.v0, v)
+		p.seen = true
+		if worst > eps {
+			for i, t := range p.xv {
+				if t >= worst/3 && t > eps && !p.in[i] {
+					p.cand = append(p.cand, i)
+				}
+			}
 		}
 	}
 	return worst
