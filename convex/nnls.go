@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -49,21 +48,28 @@ func (c *coneData) rowSign(bits []uint64, i int) float64 {
 //
 //	min_{a>=0} 1/2 ||z + S'a||²,  Proj_K(z) = z + S'a,
 //
-// keeping an orthonormal basis of the active rows. Its workspace is of size
-// d² + n, so every goroutine owns one.
+// keeping an orthonormal basis of the active rows and what it says of z, so
+// that a row that comes or goes costs no pass over the others but its own.
+// Its workspace is of size d² + n, so every goroutine owns one.
 type coneProjector struct {
 	c   *coneData
 	q   []float64 // k orthonormal rows of length d spanning the active rows of S
-	r   []float64 // column j, at r[j*d:], holds the coordinates of active row j
+	r   []float64 // upper triangle, row i at r[i*d:]; column j holds the coordinates of active row j
 	idx []int     // active rows
 	a   []float64 // their multipliers, >= 0
 	in  []bool    // n, whether a row is active
+	qz  []float64 // coordinates of z in the basis
+	// violations xv of all rows at v0, where there was a full pass
+	seen   bool
+	v0, xv []float64
 	// scratch
-	ls, qz, xv, t []float64
-	cand          []int
-	blocked       []int
-	isBlocked     []bool
-	resumed       bool
+	ls        []float64
+	near      []int
+	cand      []int
+	viol      []float64
+	blocked   []int
+	isBlocked []bool
+	resumed   bool
 }
 
 // resume takes up the active rows of an earlier projection on the same cone
@@ -89,7 +95,7 @@ func newConeProjector(c *coneData) *coneProjector {
 	return &coneProjector{
 		c: c, q: make([]float64, d*d), r: make([]float64, d*d),
 		idx: make([]int, 0, d), a: make([]float64, 0, d), in: make([]bool, c.n),
-		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n), t: make([]float64, d),
+		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n), v0: make([]float64, d),
 		isBlocked: make([]bool, c.n),
 	}
 }
@@ -119,83 +125,89 @@ func (p *coneProjector) push(bits []uint64, i int) bool {
 	for j, v := range p.c.row(i) {
 		w[j] = s * v
 	}
-	col := p.r[k*d : k*d+d]
-	clear(col)
-	// Gram-Schmidt twice keeps the basis orthonormal to rounding.
-	for pass := 0; pass < 2; pass++ {
-		for j := 0; j < k; j++ {
+	for j := range k {
+		p.r[j*d+k] = 0
+	}
+	// Gram-Schmidt; where most of the row goes, a second time, which keeps the
+	// basis orthonormal to rounding.
+	size, len2 := 1.0, 0.0
+	for {
+		for j := range k {
 			qj := p.q[j*d : j*d+d]
 			g := dot(qj, w)
-			col[j] += g
+			p.r[j*d+k] += g
 			axpy(-g, qj, w)
 		}
+		if len2 = norm2(w); len2 > 0.5*size || len2 < dependent || k == 0 {
+			break
+		}
+		size = len2
 	}
-	len2 := norm2(w)
 	if len2 < dependent {
 		return false
 	}
 	scale(1/len2, w)
-	col[k] = len2
+	p.r[k*d+k] = len2
 	p.idx, p.a = append(p.idx, i), append(p.a, 0)
 	p.in[i] = true
 	return true
 }
 
-// drop removes active row number j, restoring the triangle by rotations.
+// drop removes active row number j, restoring the triangle by rotations. The
+// direction that leaves the basis and its coordinate stay behind its end.
 func (p *coneProjector) drop(j int) {
 	d, k := p.c.d, len(p.idx)
 	p.in[p.idx[j]] = false
 	copy(p.idx[j:], p.idx[j+1:])
 	copy(p.a[j:], p.a[j+1:])
 	p.idx, p.a = p.idx[:k-1], p.a[:k-1]
-	copy(p.r[j*d:], p.r[(j+1)*d:k*d])
+	for m := range k {
+		copy(p.r[m*d+j:m*d+k-1], p.r[m*d+j+1:m*d+k])
+	}
 	for m := j; m < k-1; m++ {
-		x, y := p.r[m*d+m], p.r[m*d+m+1]
-		h := math.Hypot(x, y)
+		row, next := p.r[m*d+m:m*d+k-1], p.r[(m+1)*d+m:(m+1)*d+k-1]
+		h := math.Hypot(row[0], next[0])
 		if h == 0 {
 			continue
 		}
-		c, s := x/h, y/h
-		for l := m; l < k-1; l++ {
-			u, v := p.r[l*d+m], p.r[l*d+m+1]
-			p.r[l*d+m], p.r[l*d+m+1] = c*u+s*v, c*v-s*u
-		}
-		p.r[m*d+m+1] = 0
-		qm, qn := p.q[m*d:m*d+d], p.q[(m+1)*d:(m+1)*d+d]
-		for l, u := range qm {
-			v := qn[l]
-			qm[l], qn[l] = c*u+s*v, c*v-s*u
-		}
+		c, s := row[0]/h, next[0]/h
+		rotate(c, s, row, next)
+		next[0] = 0
+		rotate(c, s, p.q[m*d:m*d+d], p.q[(m+1)*d:(m+1)*d+d])
+		p.qz[m], p.qz[m+1] = c*p.qz[m]+s*p.qz[m+1], c*p.qz[m+1]-s*p.qz[m]
 	}
 }
 
 // leastSquares sets p.ls to the unconstrained multipliers of the active rows.
-func (p *coneProjector) leastSquares(z []float64) []float64 {
+func (p *coneProjector) leastSquares() []float64 {
 	d, k := p.c.d, len(p.idx)
 	ls := p.ls[:k]
-	for j := range ls {
-		ls[j] = -dot(p.q[j*d:j*d+d], z)
-	}
 	for j := k - 1; j >= 0; j-- {
-		ls[j] /= p.r[j*d+j]
-		axpy(-ls[j], p.r[j*d:j*d+j], ls[:j])
+		row := p.r[j*d : j*d+k]
+		ls[j] = -(p.qz[j] + dot(row[j+1:], ls[j+1:])) / row[j]
 	}
 	return ls
 }
 
 // residual sets v to z minus its part in the span of the active rows, which
-// is z + S'a for the least-squares multipliers but without their cancellation.
-func (p *coneProjector) residual(v, z []float64) {
+// is z + S'a for the least-squares multipliers but without their cancellation,
+// and returns its length.
+func (p *coneProjector) residual(v, z []float64) float64 {
 	d := p.c.d
 	copy(v, z)
-	for pass := 0; pass < 2; pass++ {
+	if len(p.idx) == d {
+		clear(v)
+		return 0
+	}
+	size := norm2(z)
+	for pass := 0; ; pass++ {
 		for j := range p.idx {
 			q := p.q[j*d : j*d+d]
 			axpy(-dot(q, v), q, v)
 		}
-	}
-	if len(p.idx) == d {
-		clear(v)
+		if vn := norm2(v); pass == 1 || vn > 0.1*size {
+			return vn
+		}
 	}
 }
 
@@ -205,9 +217,9 @@ func (p *coneProjector) residual(v, z []float64) {
 // p.a. If stop > 0 the method ends as soon as ||v|| <= stop: v = z + S'a with
 // a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
 func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, stop float64) (viol float64, err error) {
-	c := p.c
+	c, d := p.c, p.c.d
 	resumed := p.resumed
-	p.resumed = false
+	p.resumed, p.seen = false, false
 	if !resumed {
 		p.reset()
 	}
@@ -225,25 +237,23 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 			p.push(bits, i)
 		}
 	}
+	for j := range p.idx {
+		p.qz[j] = dot(p.q[j*d:j*d+d], z)
+	}
 	// A warm set is trusted only as far as its multipliers are positive.
 	for len(p.idx) > 0 {
-		ls, worst := p.leastSquares(z), -1
-		for j, a := range ls {
-			if a <= 0 && (worst < 0 || a < ls[worst]) {
-				worst = j
-			}
-		}
-		if worst < 0 {
-			copy(p.a, ls)
-			break
-		}
+		ls, trusted := p.leastSquares(), true
 		for j := len(ls) - 1; j >= 0; j-- {
 			if ls[j] <= 0 {
 				p.drop(j)
+				trusted = false
 			}
 		}
+		if trusted {
+			copy(p.a, ls)
+			break
+		}
 	}
-	p.residual(v, z)
 	eps := tol * zn
 	unblock := func() {
 		for _, i := range p.blocked {
@@ -254,7 +264,7 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 	defer unblock()
 	limit := 3*c.n + 10*c.d + 50
 	for iter := 0; ; {
-		vn := norm2(v)
+		vn := p.residual(v, z)
 		if vn <= stop || vn <= 1e-14*zn {
 			if vn <= 1e-14*zn {
 				clear(v)
@@ -291,13 +301,13 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 				p.block(best)
 				continue
 			}
-			if p.leastSquares(z)[len(p.idx)-1] <= 0 {
-				p.drop(len(p.idx) - 1)
+			k := len(p.idx) - 1
+			if p.qz[k] = dot(p.q[k*d:k*d+d], v); p.qz[k] >= 0 { // its multiplier would not be positive
+				p.drop(k)
 				p.block(best)
 				continue
 			}
-			p.step(z)
-			p.residual(v, z)
+			p.step(v)
 			progress = true
 			unblock()
 			if norm2(v) <= math.Max(stop, 1e-14*zn) {
@@ -315,11 +325,15 @@ func (p *coneProjector) block(i int) {
 	p.blocked = append(p.blocked, i)
 }
 
-// step moves the multipliers to the least-squares ones of the active rows,
-// dropping those that would turn negative on the way.
-func (p *coneProjector) step(z []float64) {
+// step moves the multipliers, after a push, to the least-squares ones of the
+// active rows, dropping those that would turn negative on the way, and v to
+// the residual.
+func (p *coneProjector) step(v []float64) {
+	d := p.c.d
+	k := len(p.idx) - 1
+	axpy(-p.qz[k], p.q[k*d:k*d+d], v)
 	for len(p.idx) > 0 {
-		ls := p.leastSquares(z)
+		ls := p.leastSquares()
 		alpha, at := 1.0, -1
 		for j, t := range ls {
 			if t <= 0 {
@@ -338,31 +352,68 @@ func (p *coneProjector) step(z []float64) {
 		for j := len(p.a) - 1; j >= 0; j-- {
 			if j == at || p.a[j] <= 0 {
 				p.drop(j)
+				k := len(p.idx)
+				axpy(p.qz[k], p.q[k*d:k*d+d], v)
 			}
 		}
 	}
 }
 
-// price returns the worst violation of S v >= 0 and fills the list of
-// candidates with the rows violated by at least a third of it.
+// price returns the worst violation of S v >= 0, or eps if there is none above
+// it, and fills the list of candidates with the rows violated by at least a
+// third of it.
 func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 	c := p.c
-	blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
-	worst := 0.0
-	for i, t := range p.xv {
-		t *= -c.rowSign(bits, i)
-		p.xv[i] = t
-		if t > worst && !p.in[i] {
-			worst = t
+	if p.seen {
+		// Rows have length one: none can be violated by more than it was at
+		// v0 and the way from there.
+		move := 0.0
+		for j, t := range v {
+			move += (t - p.v0[j]) * (t - p.v0[j])
 		}
+		move = math.Sqrt(move)
+		p.near = p.near[:0]
+		for i, t := range p.xv {
+			if t+move > eps && !p.in[i] {
+				p.near = append(p.near, i)
+			}
+		}
+		p.seen = 3*len(p.near) < c.n
 	}
-	p.cand = p.cand[:0]
-	if worst <= eps {
-		return worst
-	}
-	for i, t := range p.xv {
-		if t >= worst/3 && t > eps && !p.in[i] {
-			p.cand = append(p.cand, i)
+	worst := eps
+	p.cand, p.viol = p.cand[:0], p.viol[:0]
+	if p.seen {
+		for _, i := range p.near {
+			if t := -c.rowSign(bits, i) * dot(c.row(i), v); t > eps {
+				worst = math.Max(worst, t)
+				p.cand, p.viol = append(p.cand, i), append(p.viol, t)
+			}
+		}
+		k := 0
+		for j, i := range p.cand {
+			if p.viol[j] >= worst/3 {
+				p.cand[k] = i
+				k++
+			}
+		}
+		p.cand = p.cand[:k]
+	} else {
+		blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
+		for i, t := range p.xv {
+			t *= -c.rowSign(bits, i)
+			p.xv[i] = t
+			if t > worst && !p.in[i] {
+				worst = t
+			}
+		}
+		copy(p.v0, v)
+		p.seen = true
+		if worst > eps {
+			for i, t := range p.xv {
+				if t >= worst/3 && t > eps && !p.in[i] {
+					p.cand = append(p.cand, i)
+				}
+			}
 		}
 	}
 	return worst
@@ -441,46 +492,4 @@ func coneBounds(z, v, a []float64) (upper, lower float64) {
 		lower = math.Max(0, dot(z, v)/vn)
 	}
 	return math.Min(upper, zn*(1+1e-15)), math.Min(lower, upper)
-}
-
-func dot(a, b []float64) float64 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 float64
-	for len(a) >= 4 {
-		s0 += a[0] * b[0]
-		s1 += a[1] * b[1]
-		s2 += a[2] * b[2]
-		s3 += a[3] * b[3]
-		a, b = a[4:], b[4:]
-	}
-	for i, v := range a {
-		s0 += v * b[i]
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-func axpy(alpha float64, x, y []float64) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += alpha * v
-	}
-}
-
-func scale(alpha float64, x []float64) {
-	for i := range x {
-		x[i] *= alpha
-	}
-}
-
-// norm2 is the Euclidean norm; it falls back on a scaled sum where squares
-// would over- or underflow.
-func norm2(x []float64) float64 {
-	s := dot(x, x)
-	if s > 1e-280 && s < 1e280 {
-		return math.Sqrt(s)
-	}
-	if s == 0 && !slices.ContainsFunc(x, func(t float64) bool { return t != 0 }) {
-		return 0
-	}
-	return blas64.Nrm2(blas64.Vector{N: len(x), Inc: 1, Data: x})
 }

@@ -154,7 +154,8 @@ def scnn_rfista(X, y, D, beta, tols, limit, tell):
 
 
 def scnn_al(X, y, D, beta, tols, limit, tell):
-    """Has no dual bound: what is reported is its point when it ends, with the violation."""
+    """The course of scnn's augmented Lagrangian with its own settings, but going on where
+    it would end: its multipliers and tolerances follow their rules until the limit."""
     lab, dt, logger, data = scnn_setup(X, y)
     from scnn.private.models import AL_MLP, GroupL1Regularizer
     from scnn.private.interface.solvers import build_optimizer
@@ -168,15 +169,29 @@ def scnn_al(X, y, D, beta, tols, limit, tell):
     G = np.random.default_rng(0).normal(size=(d, D.shape[1]))
     model = AL_MLP(d, lab.tensor(D, dtype=dt), lab.tensor(G, dtype=dt), "einsum", delta=1000, regularizer=GroupL1Regularizer(beta / n), c=1)
     metrics = Metrics(metric_freq=10**9, objective=False, grad_norm=False)
-    run = build_optimizer(AL(ConvexReLU(G), max_primal_iters=10**6, max_dual_iters=10**4, tol=1e-6, constraint_tol=1e-6), NeuronGL1(beta / n), metrics)
+    run = build_optimizer(AL(ConvexReLU(G), max_primal_iters=10**7, max_dual_iters=10**7, tol=1e-6, constraint_tol=1e-6), NeuronGL1(beta / n), metrics)
     run.metric_freq = 10**9
-    clock, last = Clock(limit), {"late": False}
+    ends, trace, clock = run.outer_term_criterion, [], Clock(limit)
+    S = 2 * D - 1
+
+    def end(*a):
+        if ends(*a) and trace:
+            trace[-1]["ended"] = True
+        return False
+
+    run.outer_term_criterion = end
 
     def look(m, *_):
         clock.off()
-        last["w"] = np.array(m.weights, copy=True, dtype=float)
+        if not trace or clock.cpu > 1.02 * trace[-1]["cpu"]:
+            V, W = (np.asarray(Z, dtype=float)[0].T for Z in m.weights)
+            A, B = X @ V, X @ W
+            r, q = y - ((A - B) * D).sum(1), y - (np.maximum(A, 0) - np.maximum(B, 0)).sum(1)
+            cost = beta * (np.linalg.norm(V, axis=0).sum() + np.linalg.norm(W, axis=0).sum())
+            trace.append(dict(cpu=clock.cpu, wall=clock.wall, objective=0.5 * r @ r + cost, network=0.5 * q @ q + cost,
+                              violation=float(np.sqrt(sum((np.minimum(S * Z, 0) ** 2).sum() for Z in (A, B)))), size=float(np.sqrt((A**2).sum() + (B**2).sum()))))
+            tell(({}, dict(trace=trace, cpu=clock.cpu, wall=clock.wall, late=False)))
         if clock.cpu > limit:
-            last["late"] = True
             raise Stop
         clock.on()
         return m
@@ -184,16 +199,9 @@ def scnn_al(X, y, D, beta, tols, limit, tell):
     try:
         clock.on()
         run(logger, model, lambda x: x, data, data, build_metrics_tuple(metrics), callback=look)
-        clock.off()
     except Stop:
         pass
-    V, W = last["w"][0][0].T, last["w"][1][0].T
-    S = 2 * D - 1
-    viol = np.sqrt(sum((np.minimum(S * (X @ Z), 0) ** 2).sum() for Z in (V, W)))
-    size = np.sqrt(sum(((X @ Z) ** 2).sum() for Z in (V, W)))
-    r = y - ((X @ (V - W)) * D).sum(1)
-    value = 0.5 * r @ r + beta * (np.linalg.norm(V, axis=0).sum() + np.linalg.norm(W, axis=0).sum())
-    return {}, dict(wall=clock.wall, cpu=clock.cpu, late=last["late"], objective=value, violation=viol / max(size, 1e-300), gap=None)
+    return {}, dict(trace=trace, cpu=clock.cpu, wall=clock.wall, late=True)
 
 
 def adelie_grpnet(X, y, D, beta, tols, limit, tell):

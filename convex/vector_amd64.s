@@ -1,0 +1,143 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// func dotAVX2(a, b *float64, n int) float64
+TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+	MOVQ a+0(FP), SI
+	MOVQ b+8(FP), DI
+	MOVQ n+16(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	SUBQ $16, CX
+	JL dotfours
+dotloop:
+	VMOVUPD (SI), Y4
+	VMOVUPD 32(SI), Y5
+	VMOVUPD 64(SI), Y6
+	VMOVUPD 96(SI), Y7
+	VFMADD231PD (DI), Y4, Y0
+	VFMADD231PD 32(DI), Y5, Y1
+	VFMADD231PD 64(DI), Y6, Y2
+	VFMADD231PD 96(DI), Y7, Y3
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $16, CX
+	JGE dotloop
+dotfours:
+	ADDQ $12, CX
+	JL dotsum
+dotfour:
+	VMOVUPD (SI), Y4
+	VFMADD231PD (DI), Y4, Y0
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JGE dotfour
+dotsum:
+	VADDPD Y1, Y0, Y0
+	VADDPD Y3, Y2, Y2
+	VADDPD Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPD X1, X0, X0
+	VHADDPD X0, X0, X0
+	ADDQ $4, CX
+	JZ dotend
+dotone:
+	VMOVSD (SI), X4
+	VFMADD231SD (DI), X4, X0
+	ADDQ $8, SI
+	ADDQ $8, DI
+	DECQ CX
+	JNZ dotone
+dotend:
+	VZEROUPPER
+	MOVSD X0, ret+24(FP)
+	RET
+
+// func axpyAVX2(alpha float64, x, y *float64, n int)
+TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSD alpha+0(FP), Y0
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DI
+	MOVQ n+24(FP), CX
+	SUBQ $8, CX
+	JL axpyfour
+axpyloop:
+	VMOVUPD (DI), Y1
+	VMOVUPD 32(DI), Y2
+	VFMADD231PD (SI), Y0, Y1
+	VFMADD231PD 32(SI), Y0, Y2
+	VMOVUPD Y1, (DI)
+	VMOVUPD Y2, 32(DI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $8, CX
+	JGE axpyloop
+axpyfour:
+	ADDQ $4, CX
+	JL axpytail
+	VMOVUPD (DI), Y1
+	VFMADD231PD (SI), Y0, Y1
+	VMOVUPD Y1, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $4, CX
+axpytail:
+	ADDQ $4, CX
+	JZ axpyend
+axpyone:
+	VMOVSD (DI), X1
+	VFMADD231SD (SI), X0, X1
+	VMOVSD X1, (DI)
+	ADDQ $8, SI
+	ADDQ $8, DI
+	DECQ CX
+	JNZ axpyone
+axpyend:
+	VZEROUPPER
+	RET
+
+// func rotateAVX2(c, s float64, x, y *float64, n int)
+TEXT ·rotateAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSD c+0(FP), Y0
+	VBROADCASTSD s+8(FP), Y1
+	MOVQ x+16(FP), SI
+	MOVQ y+24(FP), DI
+	MOVQ n+32(FP), CX
+	SUBQ $4, CX
+	JL rottail
+rotloop:
+	VMOVUPD (SI), Y2
+	VMOVUPD (DI), Y3
+	VMULPD Y0, Y2, Y4
+	VMULPD Y0, Y3, Y5
+	VFMADD231PD Y1, Y3, Y4
+	VFNMADD231PD Y1, Y2, Y5
+	VMOVUPD Y4, (SI)
+	VMOVUPD Y5, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JGE rotloop
+rottail:
+	ADDQ $4, CX
+	JZ rotend
+rotone:
+	VMOVSD (SI), X2
+	VMOVSD (DI), X3
+	VMULSD X0, X2, X4
+	VMULSD X0, X3, X5
+	VFMADD231SD X1, X3, X4
+	VFNMADD231SD X1, X2, X5
+	VMOVSD X4, (SI)
+	VMOVSD X5, (DI)
+	ADDQ $8, SI
+	ADDQ $8, DI
+	DECQ CX
+	JNZ rotone
+rotend:
+	VZEROUPPER
+	RET
