@@ -344,7 +344,13 @@ func TestSplitIsLinear(t *testing.T) {
 		return best
 	}
 	for _, piece := range []string{"import;", "import \"a\"\n", "// c\nfunc f() {}\n", "x\n", "L:", "[]", "@\n", "'", "x,"} {
-		one, ten := took(strings.Repeat(piece, 3000/len(piece))), took(strings.Repeat(piece, 30000/len(piece)))
+		var one, ten time.Duration
+		for range 5 { // the machine may have something else to do at times
+			one, ten = took(strings.Repeat(piece, 3000/len(piece))), took(strings.Repeat(piece, 30000/len(piece)))
+			if ten < 50*one+50*time.Millisecond {
+				break
+			}
+		}
 		if ten > 50*one+50*time.Millisecond {
 			t.Errorf("%q: %v, and ten times as long %v", piece, one, ten)
 		}
