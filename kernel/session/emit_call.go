@@ -238,7 +238,7 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			s = em.expr(a)
 		case !types.IsInterface(to):
 			s = em.to(a, to)
-		case pkg != nil && to.Underlying().(*types.Interface).NumMethods() == 0: // compiled code takes the value itself
+		case pkg != nil && (namedOf(to) == nil || to.Underlying().(*types.Interface).NumMethods() == 0): // compiled code takes the value itself
 			s = em.bool(a, em.expr(a))
 		default:
 			if s = em.to(a, to); pkg == nil && isCall(a) { // see box

@@ -116,6 +116,7 @@ type printer struct {
 	r           *rt
 	plus, sharp bool
 	show        bool // for a notebook: pointer receivers count, pointers are followed
+	raw         bool // inside an unexported field, where package fmt calls no methods; a notebook does
 	b           strings.Builder
 	depth       int
 }
@@ -143,9 +144,11 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 			return
 		}
 	}
-	if s, ok := p.r.ownText(v, t, p.show); ok {
-		p.b.WriteString(s)
-		return
+	if !p.raw {
+		if s, ok := p.r.ownText(v, t, p.show); ok {
+			p.b.WriteString(s)
+			return
+		}
 	}
 	if t == nil || !mentionsSession(t) {
 		if holdsAny(v) {
@@ -173,7 +176,10 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 			if p.plus || p.sharp {
 				p.b.WriteString(bareName(u.Field(i).Name()) + ":")
 			}
+			outer := p.raw
+			p.raw = outer || !p.show && !u.Field(i).Exported()
 			p.value(v.Field(i), u.Field(i).Type())
+			p.raw = outer
 		}
 		p.b.WriteByte('}')
 	case *types.Pointer:
@@ -340,6 +346,17 @@ func (p *printer) compiled(v reflect.Value) {
 	switch {
 	case !v.CanInterface():
 		fmt.Fprint(&p.b, v)
+	case p.raw: // as a field of that kind, so that fmt sees it as such
+		in := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "f", PkgPath: mainPath, Type: v.Type()}})).Elem()
+		reflect.NewAt(v.Type(), in.Field(0).Addr().UnsafePointer()).Elem().Set(v)
+		verb, before := "%v", "{"
+		if p.plus {
+			verb, before = "%+v", "{f:"
+		} else if p.sharp {
+			verb, before = "%#v", in.Type().String()+"{f:"
+		}
+		s := fmt.Sprintf(verb, in.Interface())
+		p.b.WriteString(strings.TrimSuffix(strings.TrimPrefix(s, before), "}"))
 	case p.sharp:
 		fmt.Fprintf(&p.b, "%#v", v.Interface())
 	case p.show && v.Kind() != reflect.String && p.depth == 1:

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"gonum.org/v1/plot/plotter"
 )
 
 // overrides replaces symbols of a compiled package that a cell must not have
@@ -70,11 +72,59 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 		set("Marshal", r.marshal)
 		set("MarshalIndent", r.marshalIndent)
 		set("Unmarshal", r.unmarshal)
+	case "gonum.org/v1/plot/plotter":
+		set("NewXErrorBars", func(v any) (*plotter.XErrorBars, error) {
+			xy, is := partOf[plotter.XYer](v)
+			e, has := partOf[plotter.XErrorer](v)
+			if !is || !has {
+				return nil, noParts("NewXErrorBars", "plotter.XErrors")
+			}
+			return plotter.NewXErrorBars(struct {
+				plotter.XYer
+				plotter.XErrorer
+			}{xy, e})
+		})
+		set("NewYErrorBars", func(v any) (*plotter.YErrorBars, error) {
+			xy, is := partOf[plotter.XYer](v)
+			e, has := partOf[plotter.YErrorer](v)
+			if !is || !has {
+				return nil, noParts("NewYErrorBars", "plotter.YErrors")
+			}
+			return plotter.NewYErrorBars(struct {
+				plotter.XYer
+				plotter.YErrorer
+			}{xy, e})
+		})
 	case "errors":
 		set("Is", r.errorsIs)
 		set("As", r.errorsAs)
 		set("Unwrap", r.errorsUnwrap)
 	}
+}
+
+// partOf finds a value's implementation of an interface: itself, or a field of it.
+// The functions that take an interface without a name, for which there is no
+// wrapper, want several interfaces of one value, which in a cell is a struct that
+// embeds a value for each.
+func partOf[T any](v any) (T, bool) {
+	x, ok := v.(T)
+	rv, _ := plain(reflect.ValueOf(v))
+	if !ok && rv.IsValid() && rv.CanInterface() {
+		x, ok = rv.Interface().(T)
+	}
+	if rv.Kind() == reflect.Pointer {
+		rv = rv.Elem()
+	}
+	for i := 0; !ok && rv.Kind() == reflect.Struct && i < rv.NumField(); i++ {
+		if f := rv.Field(i); f.CanInterface() {
+			x, ok = partOf[T](f.Interface())
+		}
+	}
+	return x, ok
+}
+
+func noParts(function, errors string) error {
+	return fmt.Errorf("plotter.%s: methods of a cell's type do not reach it: pass a struct that embeds a plotter.XYs and a %s, or draw the bars with figure.ErrorBars", function, errors)
 }
 
 // writer puts the session's streams in the place of the process's.

@@ -84,7 +84,7 @@ func TestInstancesAreForgotten(t *testing.T) {
 // A compiled call that has the cell's ctx gets the time to return, one that has
 // not is left behind.
 func TestGraceIsForWhatHeedsCtx(t *testing.T) {
-	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, Grace: 200 * time.Millisecond})
+	s, err := New(Options{Stdout: io.Discard, Stderr: io.Discard, Grace: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestGraceIsForWhatHeedsCtx(t *testing.T) {
 	}{{"ctx", false}, {"context.WithValue(ctx, 1, 2)", false}, {"context.Background()", true}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(20*time.Millisecond, cancel)
-		_, err = s.Execute(ctx, "import \"os/exec\"\ncmd := exec.CommandContext("+c.ctx+", \"sleep\", \"0.5\")\ncmd.Cancel = func() error { return nil }\ncmd.Run()")
+		_, err = s.Execute(ctx, "import \"os/exec\"\ncmd := exec.CommandContext("+c.ctx+", \"sleep\", \"1.5\")\ncmd.Cancel = func() error { return nil }\ncmd.Run()")
 		var ce *CellError
 		if !errors.As(err, &ce) || ce.Kind != KindInterrupted || strings.Contains(ce.Advice, "background") != c.left {
 			t.Errorf("%s: %v, %+v", c.ctx, err, ce)
