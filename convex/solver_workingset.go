@@ -495,7 +495,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		done, err := s.minimise(r.work, func(it int, g, move float64) bool {
 			lim := target
 			if outer > 0 {
-				lim = math.Min(lim, 0.1*move/(math.Sqrt(s.sigma)*r.fscale))
+				lim = math.Min(lim, 0.5*move/(math.Sqrt(s.sigma)*r.fscale))
 			}
 			return it > 0 && g <= lim*r.fscale
 		}, halt)
@@ -560,7 +560,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				break
 			}
 			r.gap = math.Min(math.Max((primal-r.dualValue(theta, worst))/mag, 0), 1)
-			if gapW < 0.5*r.gap*mag || worst-1 > 3*(worstW-1) {
+			if gapW < 0.9*r.gap*mag || worst-1 > 3*(worstW-1) {
 				// Idle groups leave, violators join.
 				var keep []*ssnGroup
 				for j, g := range r.work {
