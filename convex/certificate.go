@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"sort"
@@ -72,8 +73,9 @@ func Certify(ctx context.Context, prog *Program, pt *Point) (*Certificate, error
 		candidates = append(candidates, pt.Dual)
 	}
 	var missing error
+	hints := &coneHints{rows: maps.Clone(pt.rows)}
 	for _, v := range candidates {
-		low, dual, err := DualBound(ctx, prog, v)
+		low, dual, err := dualBound(ctx, prog, v, hints)
 		if err != nil {
 			missing = err
 			continue
@@ -105,6 +107,39 @@ var errNoBound = errors.New("no lower bound")
 // A_b'v = 0, and v is projected on that first. The error says which capability of the
 // program's parts is missing.
 func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []float64, error) {
+	return dualBound(ctx, prog, v, nil)
+}
+
+// coneHints has, by block, rows of its cone that were active in a projection.
+// They are where projections nearby begin, and prove nothing.
+type coneHints struct {
+	sync.Mutex
+	rows map[int][]int
+}
+
+func (h *coneHints) of(b int) []int {
+	if h == nil {
+		return nil
+	}
+	h.Lock()
+	defer h.Unlock()
+	return h.rows[b]
+}
+
+func (h *coneHints) set(b int, rows []int) {
+	if h == nil {
+		return
+	}
+	h.Lock()
+	defer h.Unlock()
+	if h.rows == nil {
+		h.rows = map[int][]int{}
+	}
+	h.rows[b] = append([]int(nil), rows...)
+}
+
+// dualBound is DualBound with hints, which may be nil.
+func dualBound(ctx context.Context, prog *Program, v []float64, hints *coneHints) (float64, []float64, error) {
 	ctx = background(ctx)
 	if err := prog.Validate(); err != nil {
 		return 0, nil, err
@@ -141,7 +176,7 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 	switch {
 	case prog.Penalty.Polar != nil:
 		// Rounding in A'v is covered by a slightly larger M.
-		M := prog.maxPolar(ctx, g) * (1 + 1e-15*math.Sqrt(float64(len(v)+16)))
+		M := prog.maxPolar(ctx, g, hints) * (1 + 1e-15*math.Sqrt(float64(len(v)+16)))
 		if M > 0 {
 			limit = 1 / M
 		}
@@ -308,7 +343,7 @@ const grace = time.Second
 
 // maxPolar is an upper bound on the largest polar_b(g_b)/weight_b, exact up to
 // the accuracy of the cone projections where it is above 1.
-func (prog *Program) maxPolar(ctx context.Context, g []float64) float64 {
+func (prog *Program) maxPolar(ctx context.Context, g []float64, hints *coneHints) float64 {
 	type entry struct {
 		b     int
 		polar float64
@@ -364,6 +399,7 @@ func (prog *Program) maxPolar(ctx context.Context, g []float64) float64 {
 		go func() {
 			defer wg.Done()
 			cones := prog.newConeWork()
+			cones.hints = hints
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(todo) {
@@ -394,6 +430,7 @@ type coneWork struct {
 	prog   *Program
 	shared *coneProjector // for cones of one data matrix
 	on     []uint64       // all-on pattern for other cones
+	hints  *coneHints     // may be nil
 }
 
 func (prog *Program) newConeWork() *coneWork {
@@ -442,9 +479,10 @@ func (w *coneWork) polar(b int, g []float64, enough float64) float64 {
 		stop = enough * pen.GroupL2 * blk.Weight * (1 - 1e-12)
 	}
 	v := make([]float64, len(z))
-	if _, err := p.project(v, z, pattern, nil, 1e-12, stop); err != nil && len(p.idx) == 0 {
+	if _, err := p.project(v, z, pattern, w.hints.of(b), 1e-12, stop); err != nil && len(p.idx) == 0 {
 		return math.Inf(1)
 	}
+	w.hints.set(b, p.idx)
 	// Any λ ≥ 0 gives a bound: evaluate at the one found, as it stands.
 	copy(v, z)
 	size := norm2(z)

@@ -296,6 +296,8 @@ type Point struct {
 	Iter   int        // iterations done
 	Trace  []Progress // reports, oldest first
 	Solver string
+
+	rows map[int][]int // by block, active rows of its cone near Dual; a hint
 }
 
 // relativeGap is (primal-lower)/max(|primal|, tiny), the gap of every report.

@@ -44,7 +44,7 @@ func (r *reluBound) polar(ctx context.Context, v []float64, beta float64) float6
 	prog := &Program{Op: m.Op(), Blocks: m.Blocks(), Penalty: GroupL1(beta), Cones: m.Cones()}
 	g := make([]float64, prog.Op.Cols)
 	prog.Op.Adjoint(g, v)
-	return math.Min(M, prog.maxPolar(ctx, g))
+	return math.Min(M, prog.maxPolar(ctx, g, nil))
 }
 
 // spectral bounds M(v) without patterns: with (t)_+ = (t+|t|)/2 and w = (sv)_+,

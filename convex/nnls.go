@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -99,6 +100,9 @@ func newConeProjector(c *coneData) *coneProjector {
 		isBlocked: make([]bool, c.n),
 	}
 }
+
+// fewCandidates is how many violated rows are compared before one joins.
+const fewCandidates = 12
 
 // dependent is the relative length below which a row counts as lying in the
 // span of the active ones.
@@ -282,15 +286,34 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 		// n·d, a look at the short list only a few rows.
 		progress := false
 		for {
-			best, bw := -1, eps
-			for _, i := range p.cand {
-				if p.in[i] || p.isBlocked[i] {
+			// Of the first few that still are violated; those that are not wait
+			// for the next pass.
+			best, bw, kept, few := -1, eps, 0, 0
+			for j, i := range p.cand {
+				if few == fewCandidates {
+					kept += copy(p.cand[kept:], p.cand[j:])
+					break
+				}
+				if p.in[i] {
 					continue
 				}
-				if w := -c.rowSign(bits, i) * dot(c.row(i), v); w > bw {
+				if p.isBlocked[i] {
+					p.cand[kept] = i
+					kept++
+					continue
+				}
+				w := -c.rowSign(bits, i) * dot(c.row(i), v)
+				if w <= eps {
+					continue
+				}
+				p.cand[kept] = i
+				kept++
+				few++
+				if w > bw {
 					best, bw = i, w
 				}
 			}
+			p.cand = p.cand[:kept]
 			if best < 0 {
 				break
 			}
@@ -389,14 +412,6 @@ func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 				p.cand, p.viol = append(p.cand, i), append(p.viol, t)
 			}
 		}
-		k := 0
-		for j, i := range p.cand {
-			if p.viol[j] >= worst/3 {
-				p.cand[k] = i
-				k++
-			}
-		}
-		p.cand = p.cand[:k]
 	} else {
 		blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
 		for i, t := range p.xv {
@@ -410,13 +425,32 @@ func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 		p.seen = true
 		if worst > eps {
 			for i, t := range p.xv {
-				if t >= worst/3 && t > eps && !p.in[i] {
-					p.cand = append(p.cand, i)
+				if t > eps && !p.in[i] {
+					p.cand, p.viol = append(p.cand, i), append(p.viol, t)
 				}
 			}
 		}
 	}
+	k := 0
+	for j, i := range p.cand {
+		if t := p.viol[j]; t >= worst/3 {
+			p.cand[k], p.viol[k] = i, t
+			k++
+		}
+	}
+	p.cand, p.viol = p.cand[:k], p.viol[:k]
+	sort.Sort(byViolation{p})
 	return worst
+}
+
+// byViolation sorts the candidates, the most violated first.
+type byViolation struct{ *coneProjector }
+
+func (s byViolation) Len() int           { return len(s.cand) }
+func (s byViolation) Less(i, j int) bool { return s.viol[i] > s.viol[j] }
+func (s byViolation) Swap(i, j int) {
+	s.cand[i], s.cand[j] = s.cand[j], s.cand[i]
+	s.viol[i], s.viol[j] = s.viol[j], s.viol[i]
 }
 
 // activeBasis appends to dst[:0] the orthonormal rows spanning the active ones.

@@ -111,7 +111,7 @@ func (prog *Program) betaMax(ctx context.Context) (float64, error) {
 	// maxPolar is exact above 1: make everything that could matter large.
 	const big = 1e9
 	scale(big/plain, g)
-	return prog.maxPolar(ctx, g) * (plain / big), nil
+	return prog.maxPolar(ctx, g, nil) * (plain / big), nil
 }
 
 // SolvePath solves p at several weight decays, from the largest down, each to

@@ -78,7 +78,7 @@ func lowerPerOutput(ctx context.Context, p *Problem, t *checked, s *Settings) (*
 				if part.Scope != Global {
 					return math.Inf(1)
 				}
-				M = math.Max(M, part.maxPolar(ctx, g))
+				M = math.Max(M, part.maxPolar(ctx, g, nil))
 			}
 			return M
 		}

@@ -164,6 +164,9 @@ type ssnGroup struct {
 	proj  []float64 // Proj_K(z)
 	norm  float64   // |proj|
 	c     float64   // 1 - sigma·beta/norm, > 0 when the group is active
+	seen  bool      // proj is of the last evaluation
+	// of the last minimisation: a bound on |Proj_K(A'xi)|
+	polar float64
 }
 
 // ssn minimises
@@ -249,12 +252,12 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 		for k := range zj {
 			zj[k] = g.v[k] + s.sigma*g.sign*zj[k]
 		}
-		g.c, g.norm = 0, norm2(zj)
+		g.c, g.norm, g.seen = 0, norm2(zj), false
 		thr := s.sigma * g.beta
 		if !(g.norm > thr) {
 			return
 		}
-		g.proj = append(g.proj[:0], zj...)
+		g.proj, g.seen = append(g.proj[:0], zj...), true
 		if p != nil {
 			p.resume(g.act, g.basis, g.tri)
 			if _, errs[j] = p.project(g.proj, zj, g.bits, g.act, coneTol, thr); errs[j] != nil {
@@ -402,6 +405,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 	s.gnorm = e.gnorm
 	k := 0
 	for j, g := range w {
+		g.bound(s.sigma)
 		if k < len(e.active) && e.active[k] == j {
 			g.v = append(g.v[:0], e.up[k*d:][:d]...)
 			k++
@@ -413,6 +417,21 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		}
 	}
 	return done, nil
+}
+
+// bound sets polar. With p = Proj_K(v + sigma A'xi) or, short of that, the sum
+// p of it and of normals of the cone, v + sigma A'xi - p has no positive product
+// with any u in K, so that u'A'xi <= u'(p - v)/sigma <= |u| |p - v|/sigma.
+func (g *ssnGroup) bound(sigma float64) {
+	if !g.seen {
+		g.polar = (g.norm + norm2(g.v)) / sigma
+		return
+	}
+	sum := 0.0
+	for i, p := range g.proj {
+		sum += (p - g.v[i]) * (p - g.v[i])
+	}
+	g.polar = math.Sqrt(sum) / sigma
 }
 
 // direction solves the Newton system at an evaluated point for -gradient.

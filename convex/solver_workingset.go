@@ -105,7 +105,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	for _, g := range r.best.groups {
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
-	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset"}, nil
+	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", rows: r.activeRows()}, nil
 }
 
 // newtonSteps is the usual number of Newton steps from a moderate gap to the
@@ -148,6 +148,8 @@ type workingSetRun struct {
 	bits   [][]uint64
 	groups map[int]*ssnGroup // those that were ever in the working set
 	warm   map[int][]int     // active cone rows at the last pricing of a group
+	priced map[int]pricedAt  // the last projection of a group in pricing
+	known  map[int]float64   // bounds on dual norms over beta at the present dual point
 	ssn    *ssn
 	mon    *Monitor
 	work   []*ssnGroup
@@ -167,7 +169,7 @@ type workingSetRun struct {
 func newWorkingSetRun(m *MaskedData, loss Fn, cones bool, mon *Monitor) *workingSetRun {
 	r := &workingSetRun{
 		model: newMaskedModel(m), loss: loss,
-		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, mon: mon, lower: math.Inf(-1), gap: 1,
+		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, priced: map[int]pricedAt{}, mon: mon, lower: math.Inf(-1), gap: 1,
 	}
 	if cones {
 		r.cone = newConeData(m.X)
@@ -247,8 +249,28 @@ type pricedGroup struct {
 	ratio float64
 }
 
+// activeRows has the active cone rows of the last projections, by block.
+func (r *workingSetRun) activeRows() map[int][]int {
+	rows := make(map[int][]int, len(r.warm))
+	for id, act := range r.warm {
+		rows[r.block(id)] = act
+	}
+	for id, g := range r.groups {
+		rows[r.block(id)] = g.act
+	}
+	return rows
+}
+
+// pricedAt is a bound on |Proj_K(z)| at one z. Projections do not expand, so it
+// bounds those nearby.
+type pricedAt struct {
+	z    []float64
+	size float64
+}
+
 // dualNorms returns, for every group of the list, an upper bound on
-// |Proj_K(A_g'theta)|/beta that is exact for groups above 1.
+// |Proj_K(A_g'theta)|/beta that is exact for groups above 1, but for those whose
+// bound is known.
 func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pricedGroup, error) {
 	out := make([]pricedGroup, len(list))
 	if r.cone == nil {
@@ -259,29 +281,62 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 	}
 	errs := make([]error, len(list))
 	acts := make([][]int, len(list))
+	at := make([]pricedAt, len(list))
 	r.ssn.eachProjector(len(list), func(i int, p *coneProjector) {
 		id := list[i]
 		b := r.beta(id)
 		z := append([]float64(nil), corr(id/2)...)
 		ratio := norm2(z) / b
+		if k, ok := r.known[id]; ok {
+			ratio = math.Min(ratio, k)
+			out[i] = pricedGroup{id, ratio}
+			return
+		}
+		if last, ok := r.priced[id]; ok && ratio > 1 {
+			move := 0.0
+			for j, t := range last.z {
+				move += (t - z[j]) * (t - z[j])
+			}
+			ratio = math.Min(ratio, (last.size+math.Sqrt(move))/b)
+		}
 		if ratio > 1 && !r.ssn.halted() { // late, the plain bound has to do
+			at[i].z = append(at[i].z, z...)
 			if id%2 == 1 {
 				scale(-1, z)
 			}
 			v := make([]float64, len(z))
 			// An unfinished projection still is a bound.
 			_, errs[i] = p.project(v, z, r.bits[id/2], r.warm[id], coneTol, b*(1-1e-9))
-			ratio = math.Min(ratio, norm2(v)/b)
+			at[i].size = norm2(v)
+			ratio = math.Min(ratio, at[i].size/b)
 			acts[i] = append([]int(nil), p.idx...)
 		}
 		out[i] = pricedGroup{id, ratio}
 	})
 	for i, id := range list {
 		if acts[i] != nil {
-			r.warm[id] = acts[i]
+			r.warm[id], r.priced[id] = acts[i], at[i]
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// know takes the bounds of the groups of the working set from the last
+// minimisation, which had the dual point xi and not theta.
+func (r *workingSetRun) know(pats [][]uint64, theta []float64) {
+	if r.cone == nil {
+		return
+	}
+	d := r.model.d
+	diff, corr := make([]float64, len(theta)), make([]float64, len(pats)*d)
+	for i, t := range theta {
+		diff[i] = t - r.ssn.xi[i]
+	}
+	r.model.adjoint(corr, diff, pats)
+	r.known = make(map[int]float64, len(r.work))
+	for j, g := range r.work {
+		r.known[g.id] = (g.polar + norm2(corr[j*d:][:d])) / g.beta
+	}
 }
 
 // price bounds the dual norms of groups at theta. It works through them in
@@ -440,7 +495,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		done, err := s.minimise(r.work, func(it int, g, move float64) bool {
 			lim := target
 			if outer > 0 {
-				lim = math.Min(lim, 0.1*move/(math.Sqrt(s.sigma)*r.fscale))
+				lim = math.Min(lim, 0.5*move/(math.Sqrt(s.sigma)*r.fscale))
 			}
 			return it > 0 && g <= lim*r.fscale
 		}, halt)
@@ -481,6 +536,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		for j, id := range list {
 			at[id/2] = j
 		}
+		r.know(pats, theta)
 		inWork, err := r.dualNorms(list, func(p int) []float64 { return corr[at[p]*r.model.d:][:r.model.d] })
 		if err != nil {
 			return Numerical, err
@@ -504,7 +560,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				break
 			}
 			r.gap = math.Min(math.Max((primal-r.dualValue(theta, worst))/mag, 0), 1)
-			if gapW < 0.5*r.gap*mag || worst-1 > 3*(worstW-1) {
+			if gapW < 0.9*r.gap*mag || worst-1 > 3*(worstW-1) {
 				// Idle groups leave, violators join.
 				var keep []*ssnGroup
 				for j, g := range r.work {
