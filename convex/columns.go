@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"time"
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/optimize"
@@ -117,10 +116,7 @@ func (c *columnSearch) grow(ctx context.Context, u [][]float64, tol float64, rou
 func (c *columnSearch) search(ctx context.Context, u [][]float64, tol float64, rounds int) (*columns, error) {
 	rows := c.samples * c.outputs
 	out := &columns{lower: math.Inf(-1), primal: math.Inf(1)}
-	deadline := time.Now().Add(generationTime)
-	if end, ok := ctx.Deadline(); ok {
-		deadline = time.Now().Add(time.Until(end) / 2)
-	}
+	deadline := generationSpan(ctx).to
 	slope := c.loss.anyGrad()
 	if len(u) == 0 {
 		v := make([]float64, rows)

@@ -132,7 +132,9 @@ func ascend(m *maskedModel, us, sgn, theta []float64, pats [][]uint64, steps int
 //
 // Steps are taken in the metric of the curvature that neurons share, many times
 // longer than plain ones. They need not lower F: they start long, which carries
-// neurons over the kinks between cells, and shorten a thousandfold.
+// neurons over the kinks between cells, and shorten a hundredfold. How long they
+// start and how much momentum they have decides how low they end: steps half as
+// long, or with half of the momentum's memory, end higher.
 type descent struct {
 	m      *maskedData // in coordinates in which X'X is about diagonal
 	turn   *mat.Dense  // d×d, to those coordinates; nil if they are those of X
@@ -144,7 +146,7 @@ type descent struct {
 }
 
 func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
-	p := &descent{loss: loss, beta: beta, long: 0.06}
+	p := &descent{loss: loss, beta: beta, long: 0.1}
 	c := principalAxes(X)
 	if c.turn != nil && !c.scaled {
 		p.turn, p.curve = c.turn, c.curve
@@ -170,8 +172,10 @@ func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
 }
 
 // run moves the neurons v (k×d) with signs sgn, puts the best network it saw in
-// their place and returns its objective.
-func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
+// their place and returns its objective. Steps shorten with time, too, so that a
+// descent for which there is less time than its steps take ends as a whole one.
+// A gentle one starts with steps a third as long, which keeps a good network.
+func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 {
 	k, d, n := len(sgn), p.m.d, p.m.n
 	if n == 0 || slices.Max(p.curve) == 0 {
 		return math.Inf(1)
@@ -223,8 +227,16 @@ func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
 		}
 		return set, value
 	}
-	for it := 0; it < steps && !stop(); it++ {
-		r.step = p.long * unit * math.Pow(1e3, math.Max(0, float64(it)/float64(steps)-0.3))
+	if gentle {
+		unit *= 3
+	}
+	for it := 0; it < steps; it++ {
+		past := t.past()
+		if past >= 1 {
+			break
+		}
+		past = math.Max(past, float64(it)/float64(steps))
+		r.step = p.long * unit * math.Pow(1e3, math.Max(0, past-0.3))
 		set, value := look()
 		if it == 0 {
 			first = value
@@ -252,7 +264,7 @@ func (p *descent) run(v, sgn []float64, steps int, stop func() bool) float64 {
 			copy(y, bestV)
 			continue
 		}
-		const momentum = 0.95
+		const momentum = 0.97
 		for i, t := range next {
 			y[i] = t + momentum*(t-x[i])
 		}
@@ -426,8 +438,8 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalt
 			parts = []int{d}
 		}
 		metric := partCurvature(g.m.x, parts)
-		g.down = func(v, sgn []float64, steps int, stop func() bool) float64 {
-			return plainDescent(g.m, loss, beta, parts, metric, v, sgn, steps, stop)
+		g.down = func(v, sgn []float64, steps int, _ bool, t span) float64 {
+			return plainDescent(g.m, loss, beta, parts, metric, v, sgn, steps, t.stop)
 		}
 	}
 	if err := g.run(ctx, s); err != nil {
@@ -441,7 +453,40 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalt
 
 // generationTime bounds the search when the context has no deadline; with one,
 // the search takes at most half of the time left.
-const generationTime = 20 * time.Second
+const generationTime = time.Minute
+
+// span is a stretch of time for the search or a part of it.
+type span struct {
+	ctx      context.Context
+	from, to time.Time
+}
+
+// generationSpan is the time for a search that begins now.
+func generationSpan(ctx context.Context) span {
+	t := span{ctx, time.Now(), time.Now().Add(generationTime)}
+	if deadline, ok := ctx.Deadline(); ok {
+		t.to = deadline
+		return t.share(0.5)
+	}
+	return t
+}
+
+// share is the next part of what is left, of the given share.
+func (t span) share(of float64) span {
+	now := time.Now()
+	return span{t.ctx, now, now.Add(time.Duration(of * float64(t.to.Sub(now))))}
+}
+
+// past is the share that is over, 1 when there is nothing left.
+func (t span) past() float64 {
+	now := time.Now()
+	if t.ctx.Err() != nil || !now.Before(t.to) {
+		return 1
+	}
+	return float64(now.Sub(t.from)) / float64(t.to.Sub(t.from))
+}
+
+func (t span) stop() bool { return t.past() >= 1 }
 
 type generator struct {
 	m     *maskedModel
@@ -451,7 +496,7 @@ type generator struct {
 	parts []int // of a penalty by parts
 	rng   *rand.Rand
 	mon   *Monitor
-	down  func(v, sgn []float64, steps int, stop func() bool) float64
+	down  func(v, sgn []float64, steps int, gentle bool, t span) float64
 
 	bits [][]uint64     // patterns kept
 	gate [][]float64    // a vector of each
@@ -495,30 +540,25 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	g.loss.anyGrad()(g.theta, g.f)
 	scale(-1, g.theta)
 	g.value = g.loss.Value(g.f)
-	deadline := time.Now().Add(generationTime)
-	if dl, ok := ctx.Deadline(); ok {
-		deadline = time.Now().Add(time.Until(dl) / 2)
-	}
-	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
+	t := generationSpan(ctx)
 	if g.data.winners || g.parts != nil {
-		return g.descents(ctx, stop)
+		return g.descents(ctx, t)
 	}
 	quiet := 0
 	var history []float64
 	tol := s.Tol
 	roundTol := 1e-2
-	g.descend(0, 200, 300, stop)
-	g.descend(-1, 0, 300, stop) // with those that found each other merged
-	for round := 1; round < 200 && !stop(); round++ {
-		if err := g.convex(roundTol, stop); err != nil {
+	g.descend(200, 500, t.share(0.8))
+	for round := 1; round < 200 && !t.stop(); round++ {
+		if err := g.convex(roundTol, t.stop); err != nil {
 			return err
 		}
-		g.descend(round, 0, 200, stop)
+		g.descend(0, 300, t.share(0.5))
 		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
-		worst, added := g.price(round, stop)
+		worst, added := g.price(round, t.stop)
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
-		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-4, tol)*math.Abs(g.value) && roundTol <= 1e-3 {
+		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(2e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 {
 			g.keepNetwork() // a long tail of cells next door: not worth the while
 			break
 		}
@@ -541,15 +581,15 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 // the directions reached. The patterns of the last round are kept.
 // With a penalty by parts those that join have one part, as the vertices of its
 // unit ball.
-func (g *generator) descents(ctx context.Context, stop func() bool) error {
+func (g *generator) descents(ctx context.Context, t span) error {
 	const starts = 64
 	d, climbs := g.m.d, 40
 	rounds, steps := 20, 100
 	if g.parts != nil {
 		climbs, rounds, steps = 0, 200, 400
 	}
-	g.descend(0, 200, 150, stop)
-	for round := 1; round < rounds && !stop(); round++ {
+	g.descend(200, 150, t)
+	for round := 1; round < rounds && !t.stop(); round++ {
 		before, net := g.value, g.net
 		us, sgn := make([]float64, starts*d), make([]float64, starts)
 		for j := range sgn {
@@ -579,7 +619,7 @@ func (g *generator) descents(ctx context.Context, stop func() bool) error {
 				g.net = append(g.net, neuron{u, sgn[j]})
 			}
 		}
-		g.descend(round, 0, steps, stop)
+		g.descend(0, steps, t)
 		if err := g.reweigh(ctx); err != nil {
 			return err
 		}
@@ -719,7 +759,7 @@ func (g *generator) price(round int, stop func() bool) (worst float64, added int
 			continue
 		}
 		worst = math.Max(worst, c.norm/g.beta)
-		if c.norm <= g.beta*(1+1e-9) || added >= 100 {
+		if c.norm <= g.beta*(1+1e-9) || added >= 30 {
 			break
 		}
 		before := len(g.bits)
@@ -863,27 +903,22 @@ func (g *generator) forget(r *workingSetRun) {
 	}
 }
 
-// descend moves a network downhill and keeps the patterns it ends in. In round
-// 0 the network is random and wide. Later it is the solution of the convex
-// program, with neurons of nearly the same direction merged and shaken a
-// little: that solution sits on the walls of its cells, from where no gradient
-// leads away. Round -1 goes on from round 0 and merges a little more.
-func (g *generator) descend(round, width, steps int, stop func() bool) {
+// descend moves a network downhill and keeps the patterns it ends in: a random
+// one of the given width, or with width 0 the solution of the convex program,
+// with neurons of nearly the same direction merged and shaken a little. That
+// solution sits on the walls of its cells, from where no gradient leads away,
+// and has split its neurons over cells next door.
+func (g *generator) descend(width, steps int, t span) {
 	d := g.m.d
 	var v, sgn []float64
-	if round == 0 {
-		for j := 0; j < width; j++ {
-			sgn = append(sgn, 1-2*float64(j%2))
-			for range d {
-				v = append(v, 0.1*g.rng.NormFloat64()/math.Sqrt(float64(d)))
-			}
+	for j := range width {
+		sgn = append(sgn, 1-2*float64(j%2))
+		for range d {
+			v = append(v, 0.1*g.rng.NormFloat64()/math.Sqrt(float64(d)))
 		}
-	} else {
-		cosine := 0.98
-		if round < 0 {
-			cosine = 0.97
-		}
-		for _, nr := range mergeNeurons(g.net, cosine) {
+	}
+	if width == 0 {
+		for _, nr := range mergeNeurons(g.net, 0.99) {
 			shake := 0.02 * norm2(nr.v) / math.Sqrt(float64(d))
 			for _, x := range nr.v {
 				v = append(v, x+shake*g.rng.NormFloat64())
@@ -894,7 +929,7 @@ func (g *generator) descend(round, width, steps int, stop func() bool) {
 	if len(sgn) == 0 {
 		return
 	}
-	val := g.down(v, sgn, steps, stop)
+	val := g.down(v, sgn, steps, width == 0, t)
 	var net []neuron
 	for j, s := range sgn {
 		if w := v[j*d:][:d]; norm2(w) > 0 {

@@ -129,7 +129,7 @@ func TestDescent(t *testing.T) {
 				sgn[j] = 1 - 2*float64(j%2)
 			}
 			before := value(v, sgn)
-			got := newDescent(X, loss, beta).run(v, sgn, 300, func() bool { return false })
+			got := newDescent(X, loss, beta).run(v, sgn, 300, false, generationSpan(context.Background()))
 			if after := value(v, sgn); math.Abs(got-after) > 1e-9*after || !(after < 0.9*before) {
 				t.Errorf("%s, spread %g: from %g to %g, reported %g", l.Name, spread, before, after, got)
 			}

@@ -6,7 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"time"
 
 	"github.com/gonvex/gonvex/convex"
@@ -29,8 +29,9 @@ type rival struct {
 
 // local compares the ReLU network that we find, patterns and all, with the best
 // of Adam and of SGD with momentum over grids of step sizes, each method given
-// more times as much wall-clock time as we took.
-func local(paths []string, ratios []float64, limit time.Duration, more float64, width int) {
+// more times as many CPU seconds as we took, whatever else the machine does.
+// Methods without the given text in their names are left out.
+func local(paths []string, ratios []float64, limit time.Duration, more float64, width int, only string) {
 	out := json.NewEncoder(os.Stdout)
 	ctx := context.Background()
 	for _, path := range paths {
@@ -48,7 +49,7 @@ func local(paths []string, ratios []float64, limit time.Duration, more float64, 
 			fail(err)
 			row.Wall, row.CPU = time.Since(wall).Seconds(), cpuSeconds()-cpu
 			row.Objective, row.Neurons = sol.Primal, sol.Network.Neurons()
-			ours, took := row.Objective, row.Wall
+			ours, took := row.Objective, row.CPU
 			fail(out.Encode(row))
 			for _, m := range []struct {
 				name  string
@@ -60,13 +61,15 @@ func local(paths []string, ratios []float64, limit time.Duration, more float64, 
 				{"sgd with momentum, all samples", sgd.Options{Method: "momentum"}, []float64{3, 1, 0.3, 0.1}},
 				{"sgd with momentum, batches of 100", sgd.Options{Method: "momentum", Batch: 100}, []float64{0.3, 0.1, 0.03, 0.01}},
 			} {
+				if !strings.Contains(m.name, only) {
+					continue
+				}
 				row := rival{Instance: row.Instance, Ratio: ratio, Method: m.name, Runs: len(m.steps)}
 				o := m.opts
-				o.Neurons, o.Seed, o.Epochs = width, 1, 1<<30
-				// Runs go side by side, one a processor.
-				o.TimeLimit = time.Duration(more * took * float64(runtime.GOMAXPROCS(0)) / float64(len(m.steps)) * float64(time.Second))
+				o.Neurons, o.Seed = width, 1
 				o.Progress = func(convex.Progress) {}
-				o.HalveEvery = halving(ctx, p, o, m.steps[len(m.steps)-1])
+				o.Epochs = epochsIn(ctx, p, o, m.steps[len(m.steps)-1], more*took/float64(len(m.steps)))
+				o.HalveEvery = max(1, o.Epochs/10) // to a thousandth in the end
 				wall, cpu := time.Now(), cpuSeconds()
 				best, _, err := sgd.Tune(ctx, p, &o, m.steps)
 				fail(err)
@@ -83,14 +86,15 @@ func local(paths []string, ratios []float64, limit time.Duration, more float64, 
 	}
 }
 
-// halving is the number of epochs after which the step size is halved, such
-// that it is a thousandth in the end: epochs are counted in a short run.
-func halving(ctx context.Context, p convex.Problem, o sgd.Options, step float64) int {
-	trial := o
-	trial.Step, trial.TimeLimit = step, o.TimeLimit/20
-	r, err := sgd.Train(ctx, p, &trial)
+// epochsIn is the number of epochs that take about so many CPU seconds, from a
+// short run, which is not counted.
+func epochsIn(ctx context.Context, p convex.Problem, o sgd.Options, step, seconds float64) int {
+	o.Step, o.Epochs = step, 1<<30
+	o.TimeLimit = time.Duration(seconds / 20 * float64(time.Second))
+	cpu := cpuSeconds()
+	r, err := sgd.Train(ctx, p, &o)
 	fail(err)
-	return max(1, 20*r.Epochs/10)
+	return max(1, int(seconds*float64(r.Epochs)/(cpuSeconds()-cpu)))
 }
 
 // alive says whether neuron j adds to the objective by more than a millionth

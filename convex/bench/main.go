@@ -62,7 +62,8 @@ func main() {
 	growth := flag.Bool("growth", true, "with -scale: measure how the cost grows, too")
 	classes := flag.Int("classes", 10, "with -scale: outputs of the second network for all images, 1 for none")
 	patterns := flag.Int("patterns", 200, "with -scale: patterns for all images")
-	rivals := flag.Float64("local", 0, "compare our ReLU network with Adam and SGD given this many times our time each")
+	rivals := flag.Float64("local", 0, "compare our ReLU network with Adam and SGD given this many times our CPU time each")
+	methods := flag.String("methods", "", "with -local: only methods with this in their names, such as adam")
 	width := flag.Int("width", 400, "with -local: neurons of the networks trained")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
@@ -74,7 +75,7 @@ func main() {
 		fail(fmt.Errorf("want problem files"))
 	}
 	if *rivals > 0 {
-		local(flag.Args(), numbers(*ratios), *limit, *rivals, *width)
+		local(flag.Args(), numbers(*ratios), *limit, *rivals, *width, *methods)
 		return
 	}
 	out := json.NewEncoder(os.Stdout)
