@@ -21,10 +21,26 @@ CPU seconds are of all threads; on a busy machine they say more than the clock.
 
 A peer that has not reached the gap within --limit CPU seconds is stopped; it counts
 as that many seconds, and its ratio as "at least". A peer that ended by itself above
-the gap has no ratio. scnn's augmented Lagrangian has no bound: it counts as there when
-its cone violation, relative to the sizes of its predictions, and its excess over our
-optimum are both at most the gap. Where ours did not reach the gap (within three times
+the gap has no ratio. Where ours did not reach the gap (within three times
 the limit, by the clock), the row says so and its ratio is left out of the means.
+
+scnn's augmented Lagrangian has no bound and no feasible point, so its whole course is
+looked at, every 2 % of its time. Its violation is the Euclidean norm of the negative
+parts of (2D_i - I)X v_i over all rows, patterns and signs, the square root of what its own
+criterion compares. At a point it is
+
+- still infeasible by 1e-2, up to the last time its violation is more (zero, where it
+  begins, is feasible and of no use): the row with gap "feasible", beside our time to
+  the smallest gap;
+- solved to a gap when its violation is at most 1e-2 and its objective, on either side,
+  as near to our optimum as the gap: the other rows.
+
+It goes on past its own criterion, as the note says. The note also has the objective
+of the network of its last weights, to our optimum. Before the points are feasible
+this can be far below it: such networks have patterns that are not in the file, so they
+are no points of the program. --times 100 gives it as many times our time, and --traces
+keeps its courses in a folder and takes from there those that are long enough: delete
+them to measure again.
 
 scnn's convex solvers run on NumPy; torch, which only its non-convex side uses, is
 replaced by a stub when it is not installed.
@@ -32,6 +48,7 @@ replaced by a stub when it is not installed.
 import argparse, csv, importlib.util, json, multiprocessing, os, platform, resource, statistics, subprocess, sys, time, types, warnings
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
+THREADS = int(os.environ["OPENBLAS_NUM_THREADS"])
 warnings.filterwarnings("ignore")
 import numpy as np
 
@@ -218,7 +235,7 @@ def adelie_grpnet(X, y, D, beta, tols, limit, tell):
     for tol in (1e-7, 1e-9, 1e-11, 1e-13, 1e-15):
         clock = Clock(limit)
         state = ad.grpnet(A, ad.glm.gaussian(y), groups=np.arange(0, P * d, d), penalty=np.ones(P), lmda_path=path,
-                          tol=tol, intercept=False, early_exit=False, progress_bar=False, n_threads=2, max_iters=10**6)
+                          tol=tol, intercept=False, early_exit=False, progress_bar=False, n_threads=THREADS, max_iters=10**6)
         clock.off()
         if state.betas.shape[0] < len(path):
             return found, dict(late=clock.cpu > limit, cpu=clock.cpu, note=f"stopped after {state.betas.shape[0]} of {len(path)} betas")
@@ -312,11 +329,19 @@ def judge(runs, peer, t, limit):
     note = last.get("note", "")
     if last.get("gap") is not None:
         note += f" gap {last['gap']:.0e}"
-    if "violation" in last:
-        excess = last["objective"] / ours["objective"] - 1
-        note += f" cone violation {last['violation']:.0e}, objective {excess:+.0e}"
-        if last["violation"] <= t and excess <= t:
-            return last["cpu"], last["wall"], False, note.strip()
+    if last.get("trace"):
+        course = last["trace"]
+        off = lambda s, what="objective": s[what] / ours["objective"] - 1
+        if t == "feasible":
+            ok = 1 + max((i for i, s in enumerate(course) if s["violation"] > 1e-2), default=-1)
+        else:
+            ok = next((i for i, s in enumerate(course) if s["violation"] <= 1e-2 and abs(off(s)) <= t), len(course))
+        end = course[-1]
+        own = next((f"; its own end at {s['cpu']:.3g} s" for s in course if s.get("ended")), "")
+        note = f"after {end['cpu']:.3g} s violation {end['violation']:.0e}, objective {off(end):+.0e}, network {off(end, 'network'):+.0e}{own}"
+        if ok < len(course):
+            return course[ok]["cpu"], course[ok]["wall"], False, note
+        return end["cpu"], None, True, note
     if last.get("late"):
         return min(last["cpu"], limit), None, True, note.strip()
     return None, None, False, (note + (f" after {last['cpu']:.3g} s" if "cpu" in last else "")).strip()
@@ -332,6 +357,8 @@ def main():
     ap.add_argument("--limit", type=float, default=60, help="CPU seconds of one solve of a peer")
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--peers", default="", help="only those with one of these in their names")
+    ap.add_argument("--times", type=float, default=0, help="raise the limit to as many times our time")
+    ap.add_argument("--traces", default="", help="folder for the courses of scnn's AL")
     ap.add_argument("--csv", default="", help="append every run's row to this file")
     o = ap.parse_args()
     tols = [float(t) for t in o.tols.split(",")]
@@ -355,15 +382,25 @@ def main():
                 mine, theirs = {t: [] for t in tols}, {k: [] for k in peers}
                 for _ in range(o.repeat):
                     for t in tols:
-                        text = subprocess.run([o.bench, "-arch", arch, "-ratio", str(ratio), "-tol", str(t), "-limit", f"{3 * o.limit}s", path], capture_output=True, text=True, check=True).stdout
+                        text = subprocess.run([o.bench, "-arch", arch, "-ratio", str(ratio), "-tol", str(t), "-limit", f"{3 * o.limit}s", "-threads", str(THREADS), path], capture_output=True, text=True, check=True).stdout
                         mine[t].append(json.loads(text))
                     for k, solve in peers.items():
-                        theirs[k].append((*run_peer(solve, o.limit, X, y, D, ratio * top, tols), mine[min(tols)][-1]))
-                for t in tols:
+                        limit = max(o.limit, o.times * mine[min(tols)][-1]["cpu_seconds"])
+                        kept = os.path.join(o.traces, f"{name}_{arch}_{ratio:g}_{k}.json") if o.traces and k == "scnn AL" else ""
+                        if kept and os.path.exists(kept) and json.load(open(kept))["limit"] >= limit:
+                            found, last = {}, json.load(open(kept))
+                        else:
+                            found, last = run_peer(solve, limit, X, y, D, ratio * top, tols)
+                            if kept and last.get("trace"):
+                                os.makedirs(o.traces, exist_ok=True)
+                                json.dump(dict(last, limit=limit), open(kept, "w"))
+                        theirs[k].append((found, last, mine[min(tols)][-1]))
+                mine["feasible"] = mine[min(tols)]
+                for t in ([] if arch != "relu" or "scnn AL" not in peers else ["feasible"]) + tols:
                     c, w = (statistics.median(r[f] for r in mine[t]) for f in ("cpu_seconds", "wall_seconds"))
                     done = all(r["status"] == "optimal" for r in mine[t])
                     mark = "" if done else " **%s**, gap %.0e" % (mine[t][0]["status"], mine[t][0]["gap"])
-                    for k in peers:
+                    for k in peers if t != "feasible" else ["scnn AL"]:
                         pc, pw, least, note = judge(theirs[k], k, t, o.limit)
                         cell, ratio_cell, speed = "–", "", None
                         if pc is not None:
@@ -371,7 +408,7 @@ def main():
                             cell = ("> %.3g" % pc if least else "%.3g (%.3g)" % (pc, pw))
                             ratio_cell = f"{'> ' if least else ''}{speed:.1f}"
                         rows.setdefault((arch, k, t), []).append((speed if done else None, least, name, ratio))
-                        print(f"| {name} | {arch} | {ratio:g} | {t:g} | {c:.3g} ({w:.3g}){mark} | {k} | {cell} | {ratio_cell} | {note} |", flush=True)
+                        print(f"| {name} | {arch} | {ratio:g} | {t} | {c:.3g} ({w:.3g}){mark} | {k} | {cell} | {ratio_cell} | {note} |", flush=True)
                         if log:
                             log.writerow([name, arch, ratio, t, c, w, mine[t][0]["status"], k, pc, pw, least, speed, note])
                             file.flush()
@@ -379,11 +416,11 @@ def main():
     for (arch, k, t), r in rows.items():
         known = [x for x in r if x[0] is not None]
         if not known:
-            print(f"- {arch}, {k}, gap {t:g}: no times to compare in {len(r)}")
+            print(f"- {arch}, {k}, gap {t}: no times to compare in {len(r)}")
             continue
         mean, worst = np.exp(np.mean([np.log(x[0]) for x in known])), min(known)
         least = sum(x[1] for x in known)
-        print(f"- {arch}, {k}, gap {t:g}: {'at least ' if least else ''}{mean:.1f} times in the geometric mean of {len(known)}"
+        print(f"- {arch}, {k}, gap {t}: {'at least ' if least else ''}{mean:.1f} times in the geometric mean of {len(known)}"
               f"{f' ({least} of them bounds)' if least else ''}, least {'> ' if worst[1] else ''}{worst[0]:.1f} ({worst[2]}, {worst[3]:g})"
               f"{f'; {len(r) - len(known)} without a ratio' if len(r) > len(known) else ''}")
 
