@@ -75,7 +75,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"Entry": func(f func()) { r.cell = f },
 		"Go":    r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod,
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
