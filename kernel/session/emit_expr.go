@@ -161,7 +161,7 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	f, t := namedOf(from), namedOf(to)
 	compiled := f != nil && !inMain(f.Obj())
 	it, ok := to.Underlying().(*types.Interface)
-	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || t == nil || inMain(t.Obj())) {
+	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || !compiled || t == nil || inMain(t.Obj())) {
 		ts := em.typ(to)
 		if compiled {
 			x = "R_.Unwrap(" + x + ")"
@@ -172,7 +172,16 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			x = "(" + x + ")" // see box
 		}
 		if n := namedOf(to); n != nil && !inMain(n.Obj()) {
-			return em.wrapped(to, it) + "(" + x + ").(" + ts + ")"
+			w := em.wrapped(to, it)
+			if w == "" {
+				return "(" + x + ").(" + ts + ")"
+			}
+			// yaegi's assertion of nil panics
+			h, none := "H_some"+strings.TrimPrefix(w, "H_wrap"), "return R_.None()"
+			if !pair {
+				h, none = "H_must"+strings.TrimPrefix(w, "H_wrap"), fmt.Sprintf("R_.NoMethod(&x, %d)", em.t.s.rt.typeID(to))
+			}
+			return em.helper(h, fmt.Sprintf("func %s(x interface{}) interface{} {\ny := %s(x)\nif y == nil { %s }\nreturn y\n}", h, w, none)) + "(" + x + ").(" + ts + ")"
 		}
 		as := em.asInterfaceOf(to, it)
 		if pair {
@@ -283,10 +292,16 @@ func (em *emitter) wrapped(to types.Type, it *types.Interface) string {
 	ts := em.typ(to)
 	var b strings.Builder
 	name := "H_wrap_" + mangle(ts)
-	for _, nt := range em.implementers(it, false) {
+	for _, nt := range em.implementers(it, true) {
 		t := em.typ(nt)
 		b.WriteString("if p, ok := x.(*" + t + "); ok {\nvar i " + ts + " = p\nreturn i\n}\n")
-		if k, ok := em.keeper(nt, to); ok {
+		if _, st := nt.Underlying().(*types.Struct); !types.Implements(nt, it) { // see asInterfaceOf
+			if st {
+				b.WriteString("if _, ok := x.(" + t + "); ok { return nil }\n")
+			} else {
+				b.WriteString("if _, ok := " + em.exact(nt, true) + "(x); ok { return nil }\n")
+			}
+		} else if k, ok := em.keeper(nt, to); ok {
 			b.WriteString("if v, ok := x.(" + t + "); ok { return " + k + "(v) }\n")
 		}
 		name += "_" + mangle(t)

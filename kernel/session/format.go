@@ -145,7 +145,7 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 		}
 	}
 	if !p.raw {
-		if s, ok := p.r.ownText(v, t, p.show); ok {
+		if s, ok := p.r.ownText(v, t, p.show, p.sharp); ok {
 			p.b.WriteString(s)
 			return
 		}
@@ -419,12 +419,16 @@ func (r *rt) nameType(emitted string, t types.Type) {
 	r.named[emitted] = t
 }
 
-// ownText is what the value's Error or String method says.
-func (r *rt) ownText(v reflect.Value, t types.Type, show bool) (string, bool) {
+// ownText is what the value's Error or String method says, or its GoString.
+func (r *rt) ownText(v reflect.Value, t types.Type, show, sharp bool) (string, bool) {
 	if t == nil {
 		return "", false
 	}
-	for _, name := range []string{"Error", "String"} {
+	names := []string{"Error", "String"}
+	if sharp {
+		names = []string{"GoString"}
+	}
+	for _, name := range names {
 		if out, ok := r.callMethod(v, t, name, show); ok && len(out) == 1 && out[0].Kind() == reflect.String {
 			return out[0].String(), true
 		}
@@ -574,7 +578,7 @@ func (r *rt) open(a []any) []any {
 type formattedError struct{ formatted }
 
 func (f *formattedError) Error() string {
-	s, _ := f.r.ownText(reflect.ValueOf(f.v), f.t, false)
+	s, _ := f.r.ownText(reflect.ValueOf(f.v), f.t, false, false)
 	return s
 }
 
@@ -618,7 +622,7 @@ func (f *formatted) Format(st fmt.State, verb rune) {
 	format := fmt.FormatString(st, verb)
 	v := reflect.ValueOf(f.v)
 	if strings.ContainsRune("vsxXq", verb) && !st.Flag('#') {
-		if s, ok := f.r.ownText(v, f.t, false); ok {
+		if s, ok := f.r.ownText(v, f.t, false, false); ok {
 			fmt.Fprintf(st, strings.Replace(format, "+", "", 1), s)
 			return
 		}

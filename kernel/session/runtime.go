@@ -72,7 +72,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod,
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,

@@ -19,7 +19,7 @@ const (
 
 // table is a value as a table; false when its text says as much.
 func (r *rt) table(v reflect.Value, t types.Type) (display.Table, bool) {
-	if _, own := r.ownText(v, t, true); own {
+	if _, own := r.ownText(v, t, true, false); own {
 		return display.Table{}, false
 	}
 	if p, ok := t.Underlying().(*types.Pointer); ok && v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -68,7 +68,7 @@ func (r *rt) records(v reflect.Value, elem types.Type, tab display.Table) (displ
 	if !ok || fields.NumFields() == 0 {
 		return tab, false
 	}
-	if _, own := r.ownText(v.Index(0), elem, true); own {
+	if _, own := r.ownText(v.Index(0), elem, true, false); own {
 		return tab, false
 	}
 	n := min(fields.NumFields(), tableCols)
