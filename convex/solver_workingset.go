@@ -465,9 +465,10 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	s.noise = 1e-14 * r.fscale
 	s.sigma = r.firstSigma(theta, gs) / excess(worst)
 	quadratic := r.isQuadratic()
+	loose, early := 0.1, 0.5 // of the inner steps; of the gap, when violators may join
 	switch {
 	case quadratic:
-		s.tau = 1e7
+		s.tau, loose, early = 1e7, 0.5, 0.9
 	case r.loss.Hess != nil && r.loss.Lipschitz > 0:
 		s.tau = 40 / r.loss.Lipschitz
 	default:
@@ -495,7 +496,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		done, err := s.minimise(r.work, func(it int, g, move float64) bool {
 			lim := target
 			if outer > 0 {
-				lim = math.Min(lim, 0.5*move/(math.Sqrt(s.sigma)*r.fscale))
+				lim = math.Min(lim, loose*move/(math.Sqrt(s.sigma)*r.fscale))
 			}
 			return it > 0 && g <= lim*r.fscale
 		}, halt)
@@ -560,7 +561,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 				break
 			}
 			r.gap = math.Min(math.Max((primal-r.dualValue(theta, worst))/mag, 0), 1)
-			if gapW < 0.9*r.gap*mag || worst-1 > 3*(worstW-1) {
+			if gapW < early*r.gap*mag || worst-1 > 3*(worstW-1) {
 				// Idle groups leave, violators join.
 				var keep []*ssnGroup
 				for j, g := range r.work {
