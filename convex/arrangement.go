@@ -117,7 +117,7 @@ func newArrangement(X *mat.Dense, limit int) (*arrangement, error) {
 	tooMany := func(rank int) error {
 		return fmt.Errorf("convex: %w: %d samples of rank %d or more have at least 2^%d patterns, over the limit %d: sample patterns instead", ErrTooManyPatterns, n, rank, rank, limit)
 	}
-	most := 62 // with more independent rows than this there are too many patterns
+	most := 62 // with as many independent rows there are too many patterns
 	if limit > 0 {
 		most = min(most, bits.Len(uint(limit)))
 		if r := rankOfSome(X, most); r >= most {

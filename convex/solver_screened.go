@@ -163,7 +163,7 @@ func newScreened(prog *Program, mon *Monitor) *screened {
 		m = &mm
 	}
 	r.model = newMaskedModel(m)
-	r.single = r.model.n*r.model.d >= singleFrom
+	r.single = r.model.n*r.model.d >= singleFrom && r.topX > 1e-10 && r.topX < 1e10 // far from the ends of float32
 	if shares {
 		r.shared = newSharedCurvature(r.model, axes.curve, c)
 	}
