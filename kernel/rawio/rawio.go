@@ -12,6 +12,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Conn is a descriptor that is in non-blocking mode and known to the runtime's
@@ -81,6 +83,17 @@ func (c *Conn) write(b []byte, once bool) (n int, err error) {
 		return n, os.NewSyscallError("write", err)
 	}
 	return n, nil
+}
+
+// Readable reports whether a read of one of the descriptors would not wait. It
+// leaves out the negative ones.
+func Readable(fds ...int) bool {
+	var p [4]unix.PollFd
+	for i, fd := range fds {
+		p[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
+	n, _, errno := syscall.RawSyscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&p)), uintptr(len(fds)), 0)
+	return errno != 0 || n > 0
 }
 
 // call reports again when the call would have to wait.

@@ -8,8 +8,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // heeded is the cells' ctx, which notes that somebody looks whether it is done.
@@ -50,147 +53,203 @@ type outcome struct {
 func (s *Session) Call(ctx context.Context, f func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ce := s.watch(ctx, f); ce != nil {
+	if ce := s.run(ctx, f); ce != nil {
 		return s.finish(ce, s.world.Load())
 	}
 	return nil
 }
 
-// run runs a cell that has been compiled.
-func (s *Session) run(ctx context.Context, entry func()) *CellError {
+// run runs f on a goroutine that is left behind if f ignores an interrupt.
+func (s *Session) run(ctx context.Context, f func()) *CellError {
 	defer s.m.forget()
-	return s.watch(ctx, entry)
+	end := make(chan *CellError, 1)
+	go s.watch(ctx, f, func(ce *CellError, _ bool) { end <- ce })
+	return <-end
 }
 
-// runner is the goroutine that cells run on. It is kept from cell to cell, with
-// the stack that it has grown, as long as they end well.
-type runner struct {
-	work chan func() (well bool)
-	id   string
-	mark *marker
+// cellRun is a running cell.
+type cellRun struct {
+	s       *Session
+	ctx     *heeded
+	stopped chan struct{} // closed when the interpreter has been told to stop
+	gid     string        // the goroutine of the cell
+	then    func(ce *CellError, well bool)
+
+	mu    sync.Mutex
+	cause *CellError // why the cell has been told to stop
+	grace *time.Timer
+	more  int  // how many times the grace it still gets if its ctx is heeded
+	over  bool // somebody calls then
 }
 
-func newRunner() *runner {
-	r := &runner{work: make(chan func() bool), mark: newMarker()}
-	id := make(chan string)
-	go func(work <-chan func() bool, m *marker) {
-		defer m.release()
-		id <- goroutine()
-		for f := range work {
-			m.use()
-			m.line.Store(0)
-			if !f() {
-				return
-			}
-		}
-	}(r.work, r.mark)
-	r.id = <-id
-	runtime.AddCleanup(r, func(work chan func() bool) { close(work) }, r.work)
-	return r
-}
-
-// watch runs f and watches it: the context, the stack, the heap, panics on
-// foreign goroutines.
-func (s *Session) watch(ctx context.Context, f func()) *CellError {
+// watch runs f on the calling goroutine and watches it: the context, the stack,
+// the heap, panics on foreign goroutines. then is called once, with the error
+// and whether the goroutine is as it was, which watch returns, too. If not, then
+// is called on another goroutine, and this one should end: its stack may be
+// large, and it may be that f, told to stop, does not return.
+//
+// Nothing here wakes another goroutine unless something happens: with each one
+// that is woken a second processor is, which costs as much as a small cell.
+func (s *Session) watch(ctx context.Context, f func(), then func(ce *CellError, well bool)) (well bool) {
 	if metric(metricStacks) > s.opt.MaxStack/2 {
 		runtime.GC() // stacks of a cell before this one that are not in use any more
 	}
 	s.rt.take()
 	s.m.trace.take()
-	cells := &heeded{Context: ctx}
-	s.ctxVar.Set(reflect.ValueOf(cells))
-	if s.runner == nil {
-		s.runner = newRunner()
+	m := s.mark
+	s.mark = nil // until the cell has ended well
+	if m == nil {
+		m = newMarker()
 	}
-	r := s.runner
-	s.runner = nil // until the cell has ended well
-	c := &cellRun{ctx: ctx, stopped: make(chan struct{}), gid: r.id, foreign: make(chan stray, 1)}
+	m.use()
+	m.line.Store(0)
+	c := &cellRun{s: s, ctx: &heeded{Context: ctx}, stopped: make(chan struct{}), gid: goroutine(), then: then, more: heededGrace - 1}
+	s.ctxVar.Set(reflect.ValueOf(c.ctx))
 	s.rt.running.Store(c)
-	fin := make(chan outcome, 1)
-	r.work <- func() bool {
-		o := outcome{panicked: true}
-		defer func() {
-			if o.panicked {
-				o.at = r.mark.line.Load()
-				if o.value = recover(); o.value == nil {
-					o.value = "runtime.Goexit called in the cell"
-				}
-			}
-			fin <- o
-		}()
-		f()
-		o.panicked = false
-		select {
-		case <-c.stopped: // perhaps for its stack
-			return false
-		default:
-			return true
-		}
-	}
+	s.rt.pulse.start(s.rt)
+	unwatched := context.AfterFunc(ctx, func() { c.stop(interrupted(ctx)) })
 
-	// A stack that only grows is one interpreted call chain: look at it often
-	// enough that Go's own, fatal limit is far away.
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	done := ctx.Done()
-	var cause *CellError
-	var late <-chan time.Time
-	stop := func(e *CellError) {
-		if cause == nil {
-			cause = e
-			s.m.stop()
-			close(c.stopped)
-			late = time.After(s.opt.Grace)
+	o := outcome{panicked: true}
+	defer func() { // also when the cell ends its goroutine
+		if o.panicked {
+			o.at = m.line.Load()
+			if o.value = recover(); o.value == nil {
+				o.value = "runtime.Goexit called in the cell"
+			}
+		}
+		unwatched()
+		mine, cause := c.end()
+		if well = mine && cause == nil && !o.panicked; well {
+			s.mark = m
+			s.rt.running.Store(nil)
+			then(s.ended(o, nil), true)
+			return
+		}
+		m.release()
+		if mine {
+			go c.wound(o, cause)
+		}
+	}()
+	f()
+	o.panicked = false
+	return
+}
+
+// stop tells the cell to stop.
+func (c *cellRun) stop(cause *CellError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.cause != nil {
+		return
+	}
+	c.cause = cause
+	c.s.m.stop()
+	close(c.stopped)
+	c.grace = time.AfterFunc(c.s.opt.Grace, c.leave)
+}
+
+// end tells the cell's goroutine whether it is still the one to say how the
+// cell has ended, and why it had to stop, if it had.
+func (c *cellRun) end() (mine bool, cause *CellError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mine, c.over = !c.over, true
+	if c.grace != nil {
+		c.grace.Stop()
+	}
+	return mine, c.cause
+}
+
+// wound ends a cell whose goroutine has ended, but not well.
+func (c *cellRun) wound(o outcome, cause *CellError) {
+	s := c.s
+	if cause != nil {
+		s.rt.settle()
+		s.m.resume() // all frames of the cell are gone
+		if cause.Kind == KindLimit {
+			debug.FreeOSMemory()
 		}
 	}
-	patient := true
-	for {
-		select {
-		case o := <-fin:
-			if cause == nil && !o.panicked {
-				s.runner = r
-			}
-			if cause != nil {
-				s.rt.settle()
-				s.m.resume() // all frames of the cell are gone
-				if cause.Kind == KindLimit {
-					debug.FreeOSMemory()
-				}
-			}
-			s.rt.running.Store(nil)
-			return s.ended(o, cause)
-		case p := <-c.foreign:
-			stop(s.panicError(p.value, p.at, nil))
-		case <-done:
-			done = nil
-			stop(interrupted(ctx))
-		case <-tick.C:
-			if metric(metricStacks) > s.opt.MaxStack {
-				runtime.GC() // a dead goroutine's stack is no recursion
-			}
-			if b := metric(metricStacks); b > s.opt.MaxStack {
-				stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
-			}
-			if s.opt.MaxHeap > 0 && metric(metricHeap) > s.opt.MaxHeap {
-				runtime.GC()
-				if b := metric(metricHeap); b > s.opt.MaxHeap {
-					stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("out of memory: the heap reached %d MB", b>>20)})
-				}
-			}
-		case <-late:
-			if patient && cells.yes.Load() {
-				patient = false
-				late = time.After((heededGrace - 1) * s.opt.Grace)
-				continue
-			}
-			// A compiled call does not return. The run id goes back all the same, or
-			// every closure made so far would be dead; the goroutine is left behind.
-			s.m.resume()
-			s.rt.running.Store(nil)
-			cause.Advice = "a compiled call is still running in the background and may change variables when it returns; restart the kernel to be rid of it"
-			return cause
+	s.rt.running.Store(nil)
+	c.then(s.ended(o, cause), false)
+}
+
+// leave goes on without a cell that does not stop: a compiled call in it does
+// not return.
+func (c *cellRun) leave() {
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return
+	}
+	if c.more > 0 && c.ctx.yes.Load() {
+		c.grace.Reset(time.Duration(c.more) * c.s.opt.Grace)
+		c.more = 0
+		c.mu.Unlock()
+		return
+	}
+	c.over = true
+	c.mu.Unlock()
+	// The run id goes back all the same, or every closure made so far would be
+	// dead; the goroutine is left behind.
+	c.s.m.resume()
+	c.s.rt.running.Store(nil)
+	c.cause.Advice = "a compiled call is still running in the background and may change variables when it returns; restart the kernel to be rid of it"
+	c.then(c.cause, false)
+}
+
+// look sees whether the cell takes too much. A stack that only grows is one
+// interpreted call chain.
+func (c *cellRun) look() {
+	o := &c.s.opt
+	if metric(metricStacks) > o.MaxStack {
+		runtime.GC() // a dead goroutine's stack is no recursion
+	}
+	if b := metric(metricStacks); b > o.MaxStack {
+		c.stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("stack overflow: the goroutine stacks reached %d MB (infinite recursion?)", b>>20)})
+	}
+	if o.MaxHeap > 0 && metric(metricHeap) > o.MaxHeap {
+		runtime.GC()
+		if b := metric(metricHeap); b > o.MaxHeap {
+			c.stop(&CellError{Kind: KindLimit, Msg: fmt.Sprintf("out of memory: the heap reached %d MB", b>>20)})
 		}
 	}
+}
+
+// pulse looks at the running cell every so often, so that Go's own, fatal limits
+// are far away. It beats on for once when the cell has ended: starting it anew
+// for each of many short cells would cost more than they do.
+type pulse struct {
+	beats atomic.Bool
+	timer *time.Timer
+}
+
+const pulseEvery = 25 * time.Millisecond
+
+func (p *pulse) start(r *rt) {
+	if p.beats.CompareAndSwap(false, true) {
+		if p.timer == nil {
+			p.timer = time.AfterFunc(pulseEvery, func() { p.beat(r) })
+		} else {
+			p.timer.Reset(pulseEvery)
+		}
+	}
+}
+
+func (p *pulse) beat(r *rt) {
+	c := r.running.Load()
+	if c == nil {
+		p.beats.Store(false)
+		// A cell that has begun in between has found it beating.
+		if c = r.running.Load(); c == nil || !p.beats.CompareAndSwap(false, true) {
+			return
+		}
+	}
+	// A system call wakes the runtime's monitor, which sees to it that goroutines
+	// take turns: it may sleep, because reading a cell takes none that tells it.
+	unix.Poll(nil, 0)
+	c.look()
+	p.timer.Reset(pulseEvery)
 }
 
 func interrupted(ctx context.Context) *CellError {

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"fmt"
 	"go/types"
 	"io"
@@ -30,17 +29,10 @@ type rt struct {
 	frames  map[string][]*Frame          // goroutine -> frames unwinding on it
 	named   map[string]types.Type        // emitted type name -> session type
 	running atomic.Pointer[cellRun]
+	pulse   pulse
 	unwind  atomic.Int32 // frames that are panicking anywhere
 	live    atomic.Int64 // goroutines that cells have started
 	waiting atomic.Int64 // goroutines in the blocking calls below
-}
-
-// cellRun is the running cell as blocking calls see it.
-type cellRun struct {
-	ctx     context.Context
-	stopped chan struct{} // closed when the interpreter has been told to stop
-	gid     string        // the goroutine of the cell
-	foreign chan stray    // panics in callbacks on goroutines of compiled code
 }
 
 type shown struct {
@@ -466,10 +458,7 @@ func (r *rt) guard(fn any) any {
 				panic(p)
 			}
 			if c != nil {
-				select {
-				case c.foreign <- stray{p, mark().line.Load()}:
-				default:
-				}
+				c.stop(c.s.panicError(p, mark().line.Load(), nil))
 			} else {
 				fmt.Fprintf(r.err, "panic in a callback: %s\n", panicText(p))
 			}

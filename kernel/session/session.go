@@ -60,7 +60,7 @@ type Session struct {
 	insts    map[string]string // generic instances: key -> emitted name
 	helpers  map[string]bool
 	uniq     int
-	runner   *runner
+	mark     *marker        // of the goroutine that cells run on
 	placed   map[int]placed // by cell
 	declared bool           // the last cell has changed declarations
 	// The cells that wrote the live declarations, and those that emitted them.
@@ -228,19 +228,10 @@ func (s *Session) source(cell int) string {
 func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	code = normalise(code)
-	if s.count++; s.count == maxCells {
-		s.count = 1
-	}
-	s.sources.Store(s.count, code)
-	if s.label > 0 {
-		s.numbers.Store(s.count, s.label)
-		s.label = 0
-	}
 	res := &Result{}
 	var err *CellError
 	w := s.world.Load()
-	if isMagic(code) {
+	if code = s.begin(code); isMagic(code) {
 		err = s.magic(ctx, code, res)
 	} else {
 		w, err = s.execute(ctx, code, res)
@@ -251,24 +242,102 @@ func (s *Session) Execute(ctx context.Context, code string) (*Result, error) {
 	return res, nil
 }
 
+// Run is Execute on the calling goroutine, which spares a small cell most of its
+// time. done gets the outcome, and whether the goroutine can run another cell,
+// which Run returns, too. If not, done is called on another goroutine, perhaps
+// before Run returns: the goroutine may hang in a call that does not end.
+func (s *Session) Run(ctx context.Context, code string, done func(res *Result, err error, well bool)) (well bool) {
+	if isMagic(normalise(code)) {
+		res, err := s.Execute(ctx, code)
+		done(res, err, true)
+		return true
+	}
+	s.mu.Lock()
+	res := &Result{}
+	var c compiled
+	prepared := false
+	func() {
+		defer func() {
+			if !prepared { // the session itself has failed
+				s.mu.Unlock()
+			}
+		}()
+		c = s.prepare(ctx, s.begin(code), res)
+		prepared = true
+	}()
+	end := func(ce *CellError, well bool) {
+		err := func() error {
+			defer s.mu.Unlock()
+			s.m.forget()
+			if ce = s.conclude(c, res, ce); ce != nil {
+				return s.finish(ce, c.world)
+			}
+			return nil
+		}()
+		done(res, err, well)
+	}
+	if c.err != nil {
+		end(c.err, true)
+		return true
+	}
+	return s.watch(ctx, c.entry, end)
+}
+
+// begin counts a cell in.
+func (s *Session) begin(code string) string {
+	code = normalise(code)
+	if s.count++; s.count == maxCells {
+		s.count = 1
+	}
+	s.sources.Store(s.count, code)
+	if s.label > 0 {
+		s.numbers.Store(s.count, s.label)
+		s.label = 0
+	}
+	return code
+}
+
+// compiled is a cell that is ready to run, or err why it is not.
+type compiled struct {
+	entry        func()
+	world        *world // in which an error is to be explained
+	err          *CellError
+	base, loaded int // where the positions of its files begin, see unplace
+}
+
 // execute compiles and runs a cell; the world it returns is the one in which
 // an error is to be explained.
 func (s *Session) execute(ctx context.Context, code string, res *Result) (*world, *CellError) {
-	if ce := s.importModules(ctx, code); ce != nil {
-		return s.world.Load(), ce
-	}
-	defer s.unplace(s.fset.Base(), s.m.FileSet().Base())
-	entry, w, ce := s.compile(code, res)
-	if ce != nil {
-		return w, ce
-	}
-	ce = s.run(ctx, entry)
-	vals, _ := s.rt.take()
-	res.Warnings = append(res.Warnings, s.rt.warned()...)
+	c := s.prepare(ctx, code, res)
+	ce := c.err
 	if ce == nil {
-		res.Value = s.rt.bundle(vals)
+		ce = s.run(ctx, c.entry)
 	}
-	return w, ce
+	return c.world, s.conclude(c, res, ce)
+}
+
+func (s *Session) prepare(ctx context.Context, code string, res *Result) (c compiled) {
+	if ce := s.importModules(ctx, code); ce != nil {
+		return compiled{world: s.world.Load(), err: ce, base: -1}
+	}
+	c.base, c.loaded = s.fset.Base(), s.m.FileSet().Base()
+	c.entry, c.world, c.err = s.compile(code, res)
+	return c
+}
+
+// conclude takes what a cell has left, and returns its error.
+func (s *Session) conclude(c compiled, res *Result, ce *CellError) *CellError {
+	if c.err == nil {
+		vals, _ := s.rt.take()
+		res.Warnings = append(res.Warnings, s.rt.warned()...)
+		if ce == nil {
+			res.Value = s.rt.bundle(vals)
+		}
+	}
+	if c.base >= 0 {
+		s.unplace(c.base, c.loaded)
+	}
+	return ce
 }
 
 // unplace ends a cell: the positions of all that the checker and the

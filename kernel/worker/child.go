@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/rawio"
 )
 
 // Descriptors the supervisor gives the worker, besides 0 (/dev/null) and 1 and
@@ -25,6 +26,7 @@ const (
 	fdStdout = 4 // read end of 1
 	fdStderr = 5 // read end of 2
 	fdCrash  = 6 // write end of the pipe that gets the runtime's last words
+	fdCells  = 7 // frames to be handled one after the other: cells
 )
 
 // child is the worker process.
@@ -32,6 +34,7 @@ type child struct {
 	out   *output
 	in    Interpreter
 	ready chan struct{} // closed when in is set
+	cells *bufio.Reader // of fdCells
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the running cell
@@ -49,7 +52,7 @@ type inputReply struct {
 // taking the processes that cells have started with it, and returns the exit
 // code.
 func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
-	for fd := fdSocket; fd <= fdCrash; fd++ {
+	for fd := fdSocket; fd <= fdCells; fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
 			fmt.Fprintln(os.Stderr, "gonvex worker: this command is started by the kernel, not by hand")
 			return 2
@@ -64,8 +67,12 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 	debug.SetCrashOutput(crash, debug.CrashOptions{})
 	crash.Close() // the runtime has its own copy
 
-	c := &child{out: newOutput(socket), ready: make(chan struct{}), inputs: map[uint32]chan inputReply{}}
-	r := bufio.NewReader(socket)
+	wire := rawio.New(socket)
+	c := &child{
+		out: newOutput(wire), ready: make(chan struct{}), inputs: map[uint32]chan inputReply{},
+		cells: bufio.NewReader(rawio.New(os.NewFile(fdCells, "cells"))),
+	}
+	r := bufio.NewReader(wire)
 	first, err := readFrame(r)
 	if err != nil || first.kind != kindInit {
 		return 2
@@ -100,8 +107,7 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 		defer syscall.Kill(0, syscall.SIGKILL)
 	}
 
-	cells := make(chan frame, 1)
-	go c.run(ctx, cells, Host{
+	go c.open(ctx, Host{
 		Stdout: writer{c.out, 0}, Stderr: writer{c.out, 1}, Publisher: c.out, Input: c.input, MaxHeap: limit,
 	}, open)
 	for {
@@ -113,8 +119,6 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 			return 0
 		}
 		switch f.kind {
-		case kindExecute, kindComm:
-			cells <- f
 		case kindInterrupt:
 			c.mu.Lock()
 			c.stop = f.id
@@ -134,8 +138,8 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 	}
 }
 
-// run opens the interpreter, then runs one cell after the other.
-func (c *child) run(ctx context.Context, cells <-chan frame, h Host, open func(Host) (Interpreter, error)) {
+// open opens the interpreter, then runs cells.
+func (c *child) open(ctx context.Context, h Host, open func(Host) (Interpreter, error)) {
 	in, err := open(h)
 	if err != nil {
 		c.out.send(kindUnable, 0, func(b []byte) []byte { return putString(b, err.Error()) })
@@ -144,62 +148,89 @@ func (c *child) run(ctx context.Context, cells <-chan frame, h Host, open func(H
 	c.in = in
 	close(c.ready)
 	c.out.send(kindReady, 0, nil)
-	for f := range cells {
-		reply := c.task(ctx, f)
-		display.Flush()
-		c.out.send(kindReply, f.id, func(b []byte) []byte { return putReply(b, reply) })
+	c.serve(ctx)
+}
+
+// serve runs one cell after the other, until one leaves the goroutine in no
+// state to run more: then the cell's end has seen to it that another goes on.
+// Cells come by a socket of their own, so that who has read one can run it.
+func (c *child) serve(ctx context.Context) {
+	for {
+		f, err := readFrame(c.cells)
+		if err != nil || !c.task(ctx, f) {
+			return
+		}
 	}
 }
 
 // task runs what must not run while a cell does: a cell, or what a cell has
-// left to be done when the front end says something.
-func (c *child) task(ctx context.Context, f frame) Reply {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// left to be done when the front end says something. It returns whether the
+// goroutine can run more.
+func (c *child) task(ctx context.Context, f frame) (well bool) {
+	cell, cancel := context.WithCancel(ctx)
 	c.mu.Lock()
 	c.cancel = cancel
 	if c.stop == f.id { // the interrupt was faster
 		cancel()
 	}
 	c.mu.Unlock()
-	defer func() {
+	done := func(r Reply) {
 		c.mu.Lock()
 		c.cancel = nil
 		c.mu.Unlock()
-	}()
+		cancel()
+		display.Flush()
+		c.out.send(kindReply, f.id, func(b []byte) []byte { return putReply(b, r) })
+	}
 	t := taker{b: f.body}
 	if f.kind == kindComm {
-		m := t.comm()
-		if t.err != nil {
-			return malformed
+		r := malformed
+		if m := t.comm(); t.err == nil {
+			r = c.protect(func() Reply { return c.in.Comm(cell, m) })
 		}
-		return c.protect(func() Reply { return c.in.Comm(ctx, m) })
+		done(r)
+		return true
 	}
-	return c.execute(ctx, f.id, t)
+	code, count, n := t.string(), int(t.int()), int(t.int())
+	keys, exprs := t.strings(), t.strings()
+	if f.kind != kindExecute || t.err != nil || n != len(keys) || n != len(exprs) {
+		done(malformed)
+		return true
+	}
+	c.out.setCell(f.id)
+	failed := c.protect(func() Reply {
+		well = c.in.Run(cell, code, count, func(r Reply, well bool) {
+			if r.Status == OK && n > 0 {
+				r.Expressions = c.expressions(cell, keys, exprs, count)
+			}
+			done(r)
+			if !well {
+				go c.serve(ctx)
+			}
+		})
+		return Reply{}
+	})
+	if failed.Status != "" {
+		done(failed)
+		return true
+	}
+	return well
 }
 
 var malformed = Reply{Status: Failed, Ename: "Internal", Evalue: "malformed frame"}
 
-func (c *child) execute(ctx context.Context, id uint32, t taker) Reply {
-	code, count, n := t.string(), int(t.int()), int(t.int())
-	keys, exprs := t.strings(), t.strings()
-	if t.err != nil || n != len(keys) || n != len(exprs) {
-		return malformed
-	}
-	c.out.setCell(id)
-	reply := c.protect(func() Reply { return c.in.Execute(ctx, code, count) })
-	if reply.Status == OK && n > 0 {
-		reply.Expressions = map[string]Reply{}
-		for i, k := range keys {
-			r := c.protect(func() Reply { return c.in.Execute(ctx, exprs[i], count) })
-			r.Expressions = nil
-			if r.Status == OK && r.Value == nil {
-				r = Reply{Status: Failed, Ename: "NoValue", Evalue: fmt.Sprintf("%q is not an expression with a value", exprs[i])}
-			}
-			reply.Expressions[k] = r
+// expressions evaluates what the front end wants to know after a cell.
+func (c *child) expressions(ctx context.Context, keys, exprs []string, count int) map[string]Reply {
+	out := map[string]Reply{}
+	for i, k := range keys {
+		r := c.protect(func() Reply { return c.in.Execute(ctx, exprs[i], count) })
+		r.Expressions = nil
+		if r.Status == OK && r.Value == nil {
+			r = Reply{Status: Failed, Ename: "NoValue", Evalue: fmt.Sprintf("%q is not an expression with a value", exprs[i])}
 		}
+		out[k] = r
 	}
-	return reply
+	return out
 }
 
 // protect turns a panic of the interpreter itself into an error of the cell.

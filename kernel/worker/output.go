@@ -8,9 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gonvex/gonvex/kernel/display"
+	"github.com/gonvex/gonvex/kernel/rawio"
 )
 
 // Text is gathered for this long, or to this many bytes, before it is sent: a
@@ -112,18 +111,7 @@ func (o *output) takePipe(i int) (more, open bool) {
 
 // settle takes what the pipes hold before something else is put out.
 func (o *output) settle() {
-	var fds [2]unix.PollFd
-	n := 0
-	for _, fd := range o.pipes {
-		if fd >= 0 {
-			fds[n] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-			n++
-		}
-	}
-	if n == 0 {
-		return
-	}
-	if k, err := unix.Poll(fds[:n], 0); k <= 0 && err == nil {
+	if !rawio.Readable(o.pipes[:]...) {
 		return
 	}
 	// Standard error last: what explains a failure stands next to it.

@@ -25,6 +25,7 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	wire  *rawio.Conn
+	cells *rawio.Conn   // for what the worker handles one after the other
 	ready chan struct{} // closed when it said that it is ready or cannot be
 	dead  chan struct{} // closed when it has ended and all it sent is handled
 
@@ -63,13 +64,17 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 			f.Close()
 		}
 	}
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("worker: cannot make a socket pair: %w", err)
+	var ours, theirs [2]*os.File // for frames of all kinds, and for cells
+	for i := range ours {
+		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			closeAll()
+			return nil, fmt.Errorf("worker: cannot make a socket pair: %w", err)
+		}
+		syscall.SetNonblock(pair[0], true)
+		ours[i], theirs[i] = os.NewFile(uintptr(pair[0]), "worker"), os.NewFile(uintptr(pair[1]), "supervisor")
+		files = append(files, ours[i], theirs[i])
 	}
-	syscall.SetNonblock(pair[0], true)
-	ours, theirs := os.NewFile(uintptr(pair[0]), "worker"), os.NewFile(uintptr(pair[1]), "supervisor")
-	files = append(files, ours, theirs)
 	// Pipes for stdout, stderr and crash: the write ends and, of the first two,
 	// the read ends are for the worker. Our read ends are copies, because
 	// passing a descriptor on takes it from Go's poller.
@@ -95,7 +100,7 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 	cmd := exec.Command(o.Command[0], o.Command[1:]...)
 	cmd.Env, cmd.Dir = o.Env, o.Dir
 	cmd.Stdout, cmd.Stderr = w[0], w[1]
-	cmd.ExtraFiles = []*os.File{theirs, give[0], give[1], w[2]}
+	cmd.ExtraFiles = []*os.File{theirs[0], give[0], give[1], w[2], theirs[1]}
 	// A group of its own: a terminal's Ctrl-C is for the kernel, which decides,
 	// and what cells start ends with the worker.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -103,13 +108,15 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 		closeAll()
 		return nil, fmt.Errorf("worker: cannot start the interpreter process %s: %w", o.Command[0], err)
 	}
-	theirs.Close()
+	for _, f := range theirs {
+		f.Close()
+	}
 	for i := range w {
 		w[i].Close()
 		give[i].Close()
 	}
 	p := &process{
-		cmd: cmd, wire: rawio.New(ours), ready: make(chan struct{}), dead: make(chan struct{}),
+		cmd: cmd, wire: rawio.New(ours[0]), cells: rawio.New(ours[1]), ready: make(chan struct{}), dead: make(chan struct{}),
 		answers: map[uint32]chan []byte{}, comms: map[string]bool{}, limit: o.MemoryLimit, oom: oomKills(),
 	}
 	p.send(kindInit, 0, func(b []byte) []byte { return putBool(putInt(b, int64(o.MemoryLimit)), o.Comms) })
@@ -134,10 +141,10 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 			f.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		}
 		rest.Wait()
-		ours.SetReadDeadline(time.Now().Add(time.Second))
+		ours[0].SetReadDeadline(time.Now().Add(time.Second))
 		r[2].SetReadDeadline(time.Now().Add(time.Second))
 		readers.Wait()
-		for _, f := range []*os.File{ours, r[0], r[1], r[2]} {
+		for _, f := range []*os.File{ours[0], ours[1], r[0], r[1], r[2]} {
 			f.Close()
 		}
 		for id := range p.comms { // what it had open ends with it
@@ -322,7 +329,11 @@ func (p *process) send(k kind, id uint32, body func([]byte) []byte) error {
 	}
 	p.writeMu.Lock()
 	defer p.writeMu.Unlock()
-	_, err := p.wire.Write(end(b, at))
+	to := p.wire
+	if k == kindExecute || k == kindComm {
+		to = p.cells
+	}
+	_, err := to.Write(end(b, at))
 	return err
 }
 

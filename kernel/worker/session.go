@@ -83,10 +83,16 @@ func countOf(n int, what string) string {
 }
 
 func (c *cells) Execute(ctx context.Context, code string, count int) Reply {
-	if n, ok := any(c.s).(interface{ SetCount(int) }); ok {
-		n.SetCount(count)
-	}
-	res, err := c.s.Execute(ctx, code)
+	c.s.SetCount(count)
+	return c.reply(c.s.Execute(ctx, code))
+}
+
+func (c *cells) Run(ctx context.Context, code string, count int, done func(Reply, bool)) (well bool) {
+	c.s.SetCount(count)
+	return c.s.Run(ctx, code, func(res *session.Result, err error, well bool) { done(c.reply(res, err), well) })
+}
+
+func (c *cells) reply(res *session.Result, err error) Reply {
 	c.endBars()
 	r := Reply{Status: OK}
 	if res != nil {

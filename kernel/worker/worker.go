@@ -15,15 +15,19 @@ import (
 	"github.com/gonvex/gonvex/kernel/display"
 )
 
-// Interpreter is what a worker process runs. Execute is called for one cell at
-// a time and ends soon after its context; the other methods are called at any
-// time, from other goroutines, and never run user code.
+// Interpreter is what a worker process runs. Run, Execute and Comm run user
+// code, are called for one cell at a time and end soon after their context; the
+// other methods are called at any time, from other goroutines.
 type Interpreter interface {
 	Execute(ctx context.Context, code string, count int) Reply
+	// Run is Execute on the calling goroutine. done is called once, with the
+	// outcome and whether the goroutine can run another cell, which Run returns,
+	// too. If not, done is called on another goroutine, and Run may never return.
+	Run(ctx context.Context, code string, count int, done func(r Reply, well bool)) (well bool)
 	Complete(code string, cursor int) Completion
 	Inspect(code string, cursor, detail int) (display.Bundle, bool)
 	IsComplete(code string) (status, indent string)
-	// Comm handles a message of the front end; like Execute it runs user code.
+	// Comm handles a message of the front end.
 	// A reply that is not OK with Ename [NoComm] says that nobody took it.
 	Comm(ctx context.Context, m display.CommMessage) Reply
 }

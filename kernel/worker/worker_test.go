@@ -42,6 +42,11 @@ type fake struct {
 	vars map[string]string
 }
 
+func (f *fake) Run(ctx context.Context, code string, count int, done func(Reply, bool)) bool {
+	done(f.Execute(ctx, code, count), true)
+	return true
+}
+
 func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 	r.Status = OK
 	for line := range strings.SplitSeq(code, "\n") {
