@@ -91,6 +91,10 @@ type cellRun struct {
 // Nothing here wakes another goroutine unless something happens: with each one
 // that is woken a second processor is, which costs as much as a small cell.
 func (s *Session) watch(ctx context.Context, f func(), then func(ce *CellError, well bool)) (well bool) {
+	if ctx.Err() != nil { // compiling it took so long
+		then(interrupted(ctx), true)
+		return true
+	}
 	if metric(metricStacks) > s.opt.MaxStack/2 {
 		runtime.GC() // stacks of a cell before this one that are not in use any more
 	}
@@ -217,39 +221,37 @@ func (c *cellRun) look() {
 }
 
 // pulse looks at the running cell every so often, so that Go's own, fatal limits
-// are far away. It beats on for once when the cell has ended: starting it anew
-// for each of many short cells would cost more than they do.
-type pulse struct {
-	beats atomic.Bool
-	timer *time.Timer
-}
+// are far away. It goes on until it finds no cell: starting it for each of many
+// short ones would cost more than they do.
+type pulse struct{ beats atomic.Bool }
 
 const pulseEvery = 25 * time.Millisecond
 
 func (p *pulse) start(r *rt) {
 	if p.beats.CompareAndSwap(false, true) {
-		if p.timer == nil {
-			p.timer = time.AfterFunc(pulseEvery, func() { p.beat(r) })
-		} else {
-			p.timer.Reset(pulseEvery)
-		}
+		go p.beat(r)
 	}
 }
 
 func (p *pulse) beat(r *rt) {
-	c := r.running.Load()
-	if c == nil {
-		p.beats.Store(false)
-		// A cell that has begun in between has found it beating.
-		if c = r.running.Load(); c == nil || !p.beats.CompareAndSwap(false, true) {
-			return
+	for {
+		// This is a system call and no timer because timers, the network and turns
+		// between goroutines are left to the runtime's monitor while a cell keeps
+		// its processor. The monitor sleeps when all do; the raw read that brings a
+		// cell does not wake it, and this does.
+		t := unix.NsecToTimespec(int64(pulseEvery))
+		unix.Nanosleep(&t, nil)
+		c := r.running.Load()
+		if c == nil {
+			p.beats.Store(false)
+			// A cell that has begun in between has found it beating.
+			if r.running.Load() == nil || !p.beats.CompareAndSwap(false, true) {
+				return
+			}
+			continue
 		}
+		c.look()
 	}
-	// A system call wakes the runtime's monitor, which sees to it that goroutines
-	// take turns: it may sleep, because reading a cell takes none that tells it.
-	unix.Poll(nil, 0)
-	c.look()
-	p.timer.Reset(pulseEvery)
 }
 
 func interrupted(ctx context.Context) *CellError {

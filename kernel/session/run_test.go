@@ -84,7 +84,7 @@ func TestRun(t *testing.T) {
 	// A compiled call that does not return: others go on while Run hangs.
 	stop, cancel = context.WithCancel(ctx)
 	time.AfterFunc(50*time.Millisecond, cancel)
-	o, returned := run(stop, "import \"os/exec\"\nx = 5\nexec.Command(\"sleep\", \"3\").Run()\nx = 6")
+	o, returned := run(stop, "import \"os/exec\"\nx = 5\nexec.Command(\"sleep\", \"3\").Run()")
 	if !strings.Contains(o.err, "interrupted") || o.well {
 		t.Errorf("left behind: %+v", o)
 	}
@@ -94,7 +94,7 @@ func TestRun(t *testing.T) {
 	if r := <-returned; r.well {
 		t.Error("the goroutine left behind says that it is well")
 	}
-	if o, _ := run(ctx, "x + 10"); o.text != "15" && o.text != "16" {
+	if o, _ := run(ctx, "x + 10"); o.text != "15" {
 		t.Errorf("after it returned: %+v", o)
 	}
 }
