@@ -82,9 +82,10 @@ func TestRun(t *testing.T) {
 	}
 
 	// A compiled call that does not return: others go on while Run hangs.
+	run(ctx, "x = 5")
 	stop, cancel = context.WithCancel(ctx)
 	time.AfterFunc(50*time.Millisecond, cancel)
-	o, returned := run(stop, "import \"os/exec\"\nx = 5\nexec.Command(\"sleep\", \"3\").Run()")
+	o, returned := run(stop, "import \"os/exec\"\nexec.Command(\"sleep\", \"3\").Run()")
 	if !strings.Contains(o.err, "interrupted") || o.well {
 		t.Errorf("left behind: %+v", o)
 	}
