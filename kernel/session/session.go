@@ -50,6 +50,7 @@ type Session struct {
 	rt     *rt
 	m      *machine
 	world  atomic.Pointer[world] // the committed world; never written in place
+	began  atomic.Int64          // when the last cell began, Unix time in nanoseconds
 	ctxVar reflect.Value         // the cells' ctx
 	mods   modules               // what %get brought
 
@@ -121,8 +122,8 @@ func New(o Options) (*Session, error) {
 }
 
 // warm makes the packages that most notebooks use ready before a cell asks for
-// them: that is most of what a package's first use costs. Once cells run it
-// stands back.
+// them: that is most of what a package's first use costs. It stands back as long
+// as small cells follow each other, and stops when a cell is in its way.
 func (s *Session) warm() {
 	for i, name := range append([]string{"fmt", "os", "time", "strings", "math", "errors"}, favourites...) {
 		path, ok := stdlib.Named(name)
@@ -131,6 +132,9 @@ func (s *Session) warm() {
 		}
 		if i == 6 {
 			time.Sleep(100 * time.Millisecond) // these take longer: let the first cell of who is in a hurry pass
+		}
+		for i >= 6 && time.Since(time.Unix(0, s.began.Load())) < 50*time.Millisecond {
+			time.Sleep(25 * time.Millisecond)
 		}
 		s.readTypes(path, map[string]bool{})
 		if !s.mu.TryLock() {
@@ -285,6 +289,7 @@ func (s *Session) Run(ctx context.Context, code string, done func(res *Result, e
 
 // begin counts a cell in.
 func (s *Session) begin(code string) string {
+	s.began.Store(time.Now().UnixNano())
 	code = normalise(code)
 	if s.count++; s.count == maxCells {
 		s.count = 1
