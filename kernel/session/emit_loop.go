@@ -194,7 +194,7 @@ func labelLine(l string) string {
 
 // first writes what comes before a loop.
 func (em *emitter) first(init ast.Stmt) string {
-	if as, ok := init.(*ast.AssignStmt); ok && hoistable(as) {
+	if as, ok := init.(*ast.AssignStmt); ok && em.hoistable(as) {
 		calls, values := em.hoistCalls(as)
 		return calls + em.assign(as, values)
 	}

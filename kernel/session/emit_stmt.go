@@ -112,7 +112,7 @@ func (em *emitter) stmt(s ast.Stmt) string {
 	case *ast.IfStmt:
 		return em.mark(s) + em.ifStmt(x) + "\n"
 	case *ast.SwitchStmt:
-		if x.Init != nil && hoistable(x.Init) {
+		if x.Init != nil && em.hoistable(x.Init) {
 			c := *x
 			c.Init = nil
 			return "{\n" + em.stmt(x.Init) + em.stmt(&c) + "}\n"
@@ -155,7 +155,7 @@ func (em *emitter) stmt(s ast.Stmt) string {
 }
 
 func (em *emitter) ifStmt(x *ast.IfStmt) string {
-	if x.Init != nil && hoistable(x.Init) {
+	if x.Init != nil && em.hoistable(x.Init) && !em.finds(x) {
 		c := *x
 		c.Init = nil
 		return "{\n" + em.stmt(x.Init) + em.ifStmt(&c) + "\n}"
@@ -271,6 +271,11 @@ func (em *emitter) interfaceSwitch(x *ast.SwitchStmt) string {
 // number of the case that held: yaegi's own misses interface cases on values
 // of the session's types, and the session's types behind error.
 func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
+	if x.Init != nil && em.hoistable(x.Init) {
+		c := *x
+		c.Init = nil
+		return "{\n" + em.stmt(x.Init) + em.typeSwitch(&c) + "}\n"
+	}
 	var subject ast.Expr
 	name := ""
 	switch a := x.Assign.(type) {
@@ -439,6 +444,13 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 			return s
 		}
 	}
+	if x.Tok == token.ASSIGN && em.looksUp(x) && len(values) == 2 && types.IsInterface(em.info.TypeOf(x.Lhs[0])) { // yaegi boxes none of several
+		s := ""
+		for i, l := range x.Lhs {
+			s += em.expr(l) + " = " + values[i] + "\n"
+		}
+		return s
+	}
 	return em.exprs(x.Lhs) + " " + x.Tok.String() + " " + strings.Join(values, ", ")
 }
 
@@ -452,6 +464,15 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		v := em.fresh("v") // yaegi loses what it receives into an element or field, and puts a literal there unboxed
 		return v + " := " + values[0] + "\n", []string{v}
 	}
+	if em.looksUp(x) {
+		calls, v, ok := em.lookup(x.Rhs[0], values[0])
+		if to, from := em.info.TypeOf(x.Lhs[0]), em.info.TypeOf(x.Rhs[0]).(*types.Tuple).At(0).Type(); x.Tok == token.ASSIGN && !types.Identical(to, from) {
+			w := em.fresh("v")
+			calls += "var " + w + " " + em.typ(to) + " = " + v + "\n"
+			v = w
+		}
+		return calls, []string{v, ok}
+	}
 	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) || dropsReceived(x) {
 		var vs []string // yaegi drops what v, ok forms give to an element or field
 		for range x.Lhs {
@@ -459,7 +480,7 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		}
 		return strings.Join(vs, ", ") + " := " + values[0] + "\n", vs
 	}
-	if !hoistable(x) {
+	if !em.hoistable(x) {
 		return "", values
 	}
 	for i, e := range x.Rhs {
@@ -514,11 +535,54 @@ func selectsByOwn(x *ast.AssignStmt) bool {
 	return slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool { return isIdent(l) && !isBlank(l) && by[ast.Unparen(l).(*ast.Ident).Name] })
 }
 
-// hoistable tells an assignment whose calls have to be evaluated first.
-func hoistable(s ast.Stmt) bool {
+// hoistable tells an assignment that takes more than one statement.
+func (em *emitter) hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
-	return ok && (dropsReceived(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
+	return ok && (dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
 		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil)))
+}
+
+// looksUp tells v, ok = m[k] and v, ok = x.(T).
+func (em *emitter) looksUp(x *ast.AssignStmt) bool {
+	return len(x.Lhs) == 2 && len(x.Rhs) == 1 && !isBlank(x.Lhs[0]) && em.mayMiss(x.Rhs[0])
+}
+
+func (em *emitter) mayMiss(e ast.Expr) bool {
+	switch x := ast.Unparen(e).(type) {
+	case *ast.TypeAssertExpr:
+		return true
+	case *ast.IndexExpr: // of a map, or it had one value
+		_, two := em.info.TypeOf(x).(*types.Tuple)
+		return two
+	}
+	return false
+}
+
+// lookup writes one of these into variables of its own, which are zero before:
+// where nothing is found yaegi sets ok and leaves v as it was.
+func (em *emitter) lookup(e ast.Expr, value string) (s, v, ok string) {
+	v, ok = em.fresh("v"), em.fresh("ok")
+	t := em.info.TypeOf(e).(*types.Tuple).At(0).Type()
+	return "var " + v + " " + em.typ(t) + "\nvar " + ok + " bool\n" + v + ", " + ok + " = " + value + "\n", v, ok
+}
+
+// finds tells an if that runs nothing unless its v, ok has found something.
+func (em *emitter) finds(x *ast.IfStmt) bool {
+	a, is := x.Init.(*ast.AssignStmt)
+	if !is || !em.looksUp(a) || x.Else != nil {
+		return false
+	}
+	cond := ast.Unparen(x.Cond)
+	for {
+		b, and := cond.(*ast.BinaryExpr)
+		if !and || b.Op != token.LAND {
+			break
+		}
+		cond = ast.Unparen(b.X)
+	}
+	id, is := cond.(*ast.Ident)
+	ok, isIdent := ast.Unparen(a.Lhs[1]).(*ast.Ident)
+	return is && isIdent && id.Name == ok.Name && a.Tok == token.DEFINE
 }
 
 // dropsReceived tells _, ok = <-ch: yaegi puts what it receives in the place of
@@ -691,6 +755,16 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 			case len(v.Values) == 0:
 				for _, n := range ns {
 					o.WriteString("var " + n + " " + em.typ(ty) + "\n")
+				}
+			case em.mayMiss(v.Values[0]) && ns[0] != "_":
+				set, found, ok := em.lookup(v.Values[0], em.exprs(v.Values))
+				o.WriteString(set)
+				for i, from := range []string{found, ok} {
+					o.WriteString("var " + ns[i])
+					if ty != nil {
+						o.WriteString(" " + em.typ(ty))
+					}
+					o.WriteString(" = " + from + "\n")
 				}
 			case ty != nil:
 				o.WriteString("var " + names + " " + em.typ(ty) + " = " + em.exprs(v.Values) + "\n")
