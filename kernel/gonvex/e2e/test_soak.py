@@ -137,5 +137,7 @@ def test_soak(start, tmp_path):
         f"worker {workers[0]:.0f} MB, at most {max(workers):.0f}, {workers[-1]:.0f} at the end; "
         f"restore of all in {restored:.1f} s"
     )
-    half = memory[len(memory) // 2 :]
-    assert max(half) < 1.5 * memory[0] + 40, memory
+    half = len(memory) // 2
+    assert max(memory[half:]) < 1.5 * memory[0] + 40, memory
+    # A cell that fills its stack leaves pages behind that go back to the system by and by.
+    assert statistics.median(workers[half:]) < 1.5 * workers[0] + 40, workers
