@@ -288,7 +288,9 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 	}
 	// A loss with a kink makes much of the rounding of a fit that is exact.
 	slack := 1 + math.Max(1e-12, 1e-2*s.Tol)
-	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && net.Neurons() > rows && rows <= maxPruned {
+	// The neurons of a search lie in cells next door, where few of them do as well.
+	near := sol.Program.Patterns.searched()
+	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && (near || net.Neurons() > rows) && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
 			if v, err := pruned.Objective(p); err == nil && v <= value*slack {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v

@@ -452,7 +452,8 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalt
 }
 
 // generationTime bounds the search when the context has no deadline; with one,
-// the search takes at most half of the time left.
+// the search takes at most two thirds of the time left: the solve after it
+// starts from the network found, and what it needs is for the bound.
 const generationTime = time.Minute
 
 // span is a stretch of time for the search or a part of it.
@@ -466,7 +467,7 @@ func generationSpan(ctx context.Context) span {
 	t := span{ctx, time.Now(), time.Now().Add(generationTime)}
 	if deadline, ok := ctx.Deadline(); ok {
 		t.to = deadline
-		return t.share(0.5)
+		return t.share(2. / 3)
 	}
 	return t
 }
@@ -551,6 +552,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	g.descend(200, 300, false, t.share(0.8))
 	g.descend(0, 300, false, t.share(0.4)) // with those that found each other merged
 	for round := 1; round < 200 && !t.stop(); round++ {
+		before := slices.Clone(g.net)
 		if err := g.convex(roundTol, t.stop); err != nil {
 			return err
 		}
@@ -562,8 +564,9 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		worst, added := g.price(round, t.stop)
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
-		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 {
-			g.keepNetwork() // a long tail of cells next door: not worth the while
+		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(2e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 {
+			g.net = before // a long tail of cells next door: worth neither the while nor its neurons
+			g.keepNetwork()
 			break
 		}
 		if added == 0 || est < 0.5*tol {
@@ -763,7 +766,7 @@ func (g *generator) price(round int, stop func() bool) (worst float64, added int
 			continue
 		}
 		worst = math.Max(worst, c.norm/g.beta)
-		if c.norm <= g.beta*(1+1e-9) || added >= 30 {
+		if c.norm <= g.beta*(1+1e-9) || added >= 100 {
 			break
 		}
 		before := len(g.bits)
