@@ -193,3 +193,26 @@ func TestFirstStepsInSinglePrecision(t *testing.T) {
 		}
 	}
 }
+
+// Data that float32 cannot hold are left in float64. With X and beta scaled
+// alike the optimum is the same.
+func TestSinglePrecisionOnlyWhereItHolds(t *testing.T) {
+	defer func(n int) { singleFrom = n }(singleFrom)
+	singleFrom = 1
+	rng := rand.New(rand.NewPCG(7, 8))
+	X, y := randomMatrix(rng, 120, 5), randomMatrix(rng, 120, 1)
+	var objective []float64
+	for _, s := range []float64{1, 1e-42, 1e30} {
+		var sX mat.Dense
+		sX.Scale(s, X)
+		p := Problem{X: &sX, Y: y, Arch: GatedReLU{}, Beta: 2 * s}
+		sol, err := Solve(context.Background(), p, &Settings{Solver: "screened-fista", Samples: 30, Tol: 1e-7, NoPrune: true})
+		if err != nil || sol.Status != Optimal {
+			t.Fatalf("X times %g: %v %v", s, sol, err)
+		}
+		objective = append(objective, sol.Primal)
+		if e := math.Abs(sol.Primal/objective[0] - 1); e > 2e-7 {
+			t.Errorf("X times %g: %.12g, want %.12g", s, sol.Primal, objective[0])
+		}
+	}
+}
