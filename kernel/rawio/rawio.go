@@ -5,6 +5,10 @@
 // looks every 20 µs whether the call lasts. A call on a non-blocking descriptor
 // never does, and in a process that sleeps between short messages the monitor
 // costs as much as the work.
+//
+// The monitor also sees to it that goroutines take turns, that timers fire and
+// that the network is read while all processors are busy. It sleeps when none
+// is, so who begins work of any length on what it has read here calls [Work].
 package rawio
 
 import (
@@ -84,6 +88,9 @@ func (c *Conn) write(b []byte, once bool) (n int, err error) {
 	}
 	return n, nil
 }
+
+// Work wakes the monitor, by a system call that it is told of.
+func Work() { unix.Poll(nil, 0) }
 
 // Readable reports whether a read of one of the descriptors would not wait. It
 // leaves out the negative ones.

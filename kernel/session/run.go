@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // heeded is the cells' ctx, which notes that somebody looks whether it is done.
@@ -235,12 +233,7 @@ func (p *pulse) start(r *rt) {
 
 func (p *pulse) beat(r *rt) {
 	for {
-		// This is a system call and no timer because timers, the network and turns
-		// between goroutines are left to the runtime's monitor while a cell keeps
-		// its processor. The monitor sleeps when all do; the raw read that brings a
-		// cell does not wake it, and this does.
-		t := unix.NsecToTimespec(int64(pulseEvery))
-		unix.Nanosleep(&t, nil)
+		time.Sleep(pulseEvery)
 		c := r.running.Load()
 		if c == nil {
 			p.beats.Store(false)

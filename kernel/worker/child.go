@@ -157,7 +157,11 @@ func (c *child) open(ctx context.Context, h Host, open func(Host) (Interpreter, 
 func (c *child) serve(ctx context.Context) {
 	for {
 		f, err := readFrame(c.cells)
-		if err != nil || !c.task(ctx, f) {
+		if err != nil {
+			return
+		}
+		rawio.Work()
+		if !c.task(ctx, f) {
 			return
 		}
 	}
