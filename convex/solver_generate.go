@@ -552,7 +552,6 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	g.descend(200, 300, false, t.share(0.8))
 	g.descend(0, 300, false, t.share(0.4)) // with those that found each other merged
 	for round := 1; round < 200 && !t.stop(); round++ {
-		before := slices.Clone(g.net)
 		if err := g.convex(roundTol, t.stop); err != nil {
 			return err
 		}
@@ -564,9 +563,8 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		worst, added := g.price(round, t.stop)
 		est := math.Max(worst-1, 0)
 		history = append(history, g.value)
-		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(2e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 {
-			g.net = before // a long tail of cells next door: worth neither the while nor its neurons
-			g.keepNetwork()
+		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 {
+			g.keepNetwork() // a long tail of cells next door: not worth the while
 			break
 		}
 		if added == 0 || est < 0.5*tol {
