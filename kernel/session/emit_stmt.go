@@ -487,8 +487,8 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 // so nothing else moves.
 func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string) {
 	values = em.rhs(x)
-	if len(x.Lhs) == 1 && len(x.Rhs) == 1 && !isIdent(x.Lhs[0]) && (receives(x.Rhs[0]) || em.boxesLiteral(x)) {
-		v := em.fresh("v") // yaegi loses what it receives into an element or field, and puts a literal there unboxed
+	if em.replaces(x) || len(x.Lhs) == 1 && !isIdent(x.Lhs[0]) && em.boxesLiteral(x) { // yaegi puts a literal there unboxed
+		v := em.fresh("v")
 		return v + " := " + values[0] + "\n", []string{v}
 	}
 	if em.looksUp(x) {
@@ -565,8 +565,20 @@ func selectsByOwn(x *ast.AssignStmt) bool {
 // hoistable tells an assignment that takes more than one statement.
 func (em *emitter) hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
-	return ok && (dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
+	return ok && (em.replaces(x) || dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
 		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil)))
+}
+
+// replaces tells an assignment of what is received, or of a literal to a
+// variable: yaegi does not set the variable but puts another in its place, which
+// pointers to it do not see, nor what calls the literal around it, and which is
+// not set by its fields.
+func (em *emitter) replaces(x *ast.AssignStmt) bool {
+	if len(x.Lhs) != 1 || len(x.Rhs) != 1 || isBlank(x.Lhs[0]) {
+		return false
+	}
+	_, lit := ast.Unparen(x.Rhs[0]).(*ast.CompositeLit)
+	return receives(x.Rhs[0]) && (x.Tok == token.ASSIGN || x.Tok == token.DEFINE) || lit && x.Tok == token.ASSIGN && isIdent(x.Lhs[0])
 }
 
 // looksUp tells v, ok = m[k] and v, ok = x.(T).
@@ -765,7 +777,7 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 				var tmp []string
 				for _, e := range v.Values {
 					val := em.functionValue(e, em.to(e, ty))
-					if len(v.Names) > 1 && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
+					if (len(v.Names) > 1 || receives(e)) && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
 						n := em.fresh("v")
 						o.WriteString(n + " := " + val + "\n")
 						val = n
@@ -897,6 +909,8 @@ func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
 		s := em.expr(a)
 		if formats {
 			s = em.formatted(a, s)
+		} else if last := sg.Params().Len() - 1; i >= last && sg.Variadic() && !c.Ellipsis.IsValid() && isSlice(tv.Type, elementOf(sg.Params().At(last).Type())) { // see args
+			s = em.anyHelper() + "(" + s + ")"
 		}
 		o.WriteString(v + " := " + s + "\n")
 		as = append(as, v)
