@@ -297,7 +297,10 @@ func (t *tx) spell(ty types.Type, refs map[string]bool) string {
 			for a := range x.TypeArgs().Types() {
 				walk(a)
 			}
-		case *types.Alias:
+		case *types.Alias: // which stands under its own name
+			if topLevel(x.Obj()) {
+				refs[x.Obj().Name()] = true
+			}
 			walk(types.Unalias(x))
 		case *types.Pointer:
 			walk(x.Elem())

@@ -244,6 +244,9 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			if s = em.to(a, to); pkg == nil && isCall(a) { // see box
 				s = "(" + s + ")"
 			}
+			if (isSlice(em.info.TypeOf(a), to) || em.converts(a)) && i >= sg.Params().Len()-1 && sg.Variadic() && !e.Ellipsis.IsValid() { // which yaegi would take for the whole list
+				s = "(" + em.anyHelper() + "(" + s + "))"
+			}
 		}
 		switch {
 		case i == 0 && writes:
@@ -252,6 +255,8 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			s = em.formatted(a, s)
 		case pkg != nil && pkg.Path() == "encoding/json":
 			s = em.coded(callee, i, a, s)
+		case i > 0 && em.info.Types[e.Fun].IsBuiltin() && em.info.Types[a].IsNil() && to != nil && !types.IsInterface(to): // package reflect has no nil of all types
+			s = parenType(em.typ(to)) + "(nil)"
 		case i > 1 && em.info.Types[e.Fun].IsBuiltin(): // append, which may write where a is read
 			s = em.read(a, to, s)
 		}
@@ -262,6 +267,18 @@ func (em *emitter) args(e *ast.CallExpr) string {
 		s += "..."
 	}
 	return s
+}
+
+// converts tells a conversion.
+func (em *emitter) converts(e ast.Expr) bool {
+	c, ok := ast.Unparen(e).(*ast.CallExpr)
+	return ok && em.info.Types[c.Fun].IsType()
+}
+
+// isSlice tells a slice with elements of that type.
+func isSlice(t, elem types.Type) bool {
+	s, ok := t.Underlying().(*types.Slice)
+	return ok && types.Identical(s.Elem(), elem)
 }
 
 func isCall(e ast.Expr) bool {

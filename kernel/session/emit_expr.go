@@ -107,13 +107,41 @@ func (em *emitter) key(e ast.Expr, t types.Type) string {
 	if t == nil {
 		return em.to(e, t)
 	}
+	if em.info.Types[e].IsNil() && !types.IsInterface(t) { // package reflect has no nil of all types
+		return parenType(em.typ(t)) + "(nil)"
+	}
 	if it, ok := t.Underlying().(*types.Interface); !ok || it.NumMethods() > 0 {
-		return em.to(e, t)
+		if !holdsInterface(t, false) {
+			return em.to(e, t)
+		}
+		ts := em.typ(t)
+		h := "H_key_" + mangle(ts)
+		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { R_.Same(&x); return x }", h, ts, ts)) + "(" + em.to(e, t) + "))"
 	}
 	if src := em.info.TypeOf(e); !em.info.Types[e].IsNil() && (types.IsInterface(src) || sessionNamed(src) != nil) {
 		return "R_.Key(" + em.expr(e) + ")"
 	}
 	return em.bool(e, em.expr(e))
+}
+
+// holdsInterface tells an interface with methods that is no compiled package's,
+// and the structs and arrays that hold one, or, with all, any interface.
+func holdsInterface(t types.Type, all bool) bool {
+	n := namedOf(t)
+	compiled := n != nil && !inMain(n.Obj()) && !isPointer(t)
+	switch u := t.Underlying().(type) {
+	case *types.Interface:
+		return all || u.NumMethods() > 0 && !compiled
+	case *types.Array:
+		return holdsInterface(u.Elem(), all)
+	case *types.Struct:
+		for f := range u.Fields() {
+			if !compiled && holdsInterface(f.Type(), all) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // elementAddress writes &x[i] by a helper where x is more than a name: yaegi
@@ -161,15 +189,24 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	f, t := namedOf(from), namedOf(to)
 	compiled := f != nil && !inMain(f.Obj())
 	it, ok := to.Underlying().(*types.Interface)
+	if ok && it.NumMethods() == 0 { // which holds nothing for yaegi
+		if from.Underlying().(*types.Interface).NumMethods() > 0 {
+			x = em.anyOf(from, x)
+		}
+		ts := em.typ(to)
+		if pair {
+			h := "H_some_" + mangle(ts)
+			return em.helper(h, fmt.Sprintf("func %s(x interface{}) (%s, bool) { return x, x != nil }", h, ts)) + "(" + x + ")"
+		}
+		h := "H_must_" + mangle(ts)
+		return em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif x == nil { R_.NoMethod(&x, %d) }\nreturn x\n}", h, ts, em.t.s.rt.typeID(to))) + "(" + x + ")"
+	}
 	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || !compiled || t == nil || inMain(t.Obj())) {
 		ts := em.typ(to)
 		if compiled {
 			x = "R_.Unwrap(" + x + ")"
 		} else if from.Underlying().(*types.Interface).NumMethods() > 0 { // whose nil is none of any
-			fs := em.typ(from)
-			h := "H_any_" + mangle(fs)
-			x = em.helper(h, fmt.Sprintf("func %s(x %s) interface{} { if x == nil { return nil }; return x }", h, fs)) + "((" + x + "))"
-			x = "(" + x + ")" // see box
+			x = em.anyOf(from, x)
 		}
 		if n := namedOf(to); n != nil && !inMain(n.Obj()) {
 			w := em.wrapped(to, it)
@@ -198,6 +235,13 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 		x = "R_.Unwrap(" + x + ")"
 	}
 	return x + ".(" + em.typ(to) + ")"
+}
+
+// anyOf writes a value of an interface with methods as one of any.
+func (em *emitter) anyOf(from types.Type, x string) string {
+	fs := em.typ(from)
+	h := "H_any_" + mangle(fs)
+	return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) interface{} { if x == nil { return nil }; return x }", h, fs)) + "((" + x + ")))" // see box
 }
 
 // hasTwins tells a type that package reflect takes for another: a named type of
@@ -352,6 +396,13 @@ func (em *emitter) binary(e *ast.BinaryExpr) string {
 		// yaegi compares its wrappers, not what they hold
 		if !em.info.Types[e.X].IsNil() && !em.info.Types[e.Y].IsNil() && (types.IsInterface(x) || types.IsInterface(y)) {
 			s := em.equal(e.X, e.Y, x, y)
+			if e.Op == token.NEQ {
+				s = "!" + s
+			}
+			return s
+		}
+		if x != nil && !types.IsInterface(x) && holdsInterface(x, true) {
+			s := "R_.EqParts(" + em.expr(e.X) + ", " + em.to(e.Y, x) + ")"
 			if e.Op == token.NEQ {
 				s = "!" + s
 			}

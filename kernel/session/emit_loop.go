@@ -185,6 +185,14 @@ func (em *emitter) uses(body ast.Node, vars map[types.Object]bool) (captured, as
 	return captured, assigned
 }
 
+// rename gives a loop's variable a name of its own in the loop's body: in i := i
+// yaegi would find no new variable, since body and variable are in one scope there.
+func (em *emitter) rename(o types.Object) string {
+	n := em.fresh(o.Name())
+	em.renamed[o] = n
+	return n
+}
+
 func labelLine(l string) string {
 	if l == "" {
 		return ""
@@ -199,6 +207,17 @@ func (em *emitter) first(init ast.Stmt) string {
 		return calls + em.assign(as, values)
 	}
 	return em.simple(init)
+}
+
+// post writes what comes after an iteration.
+func (em *emitter) post(s ast.Stmt) string {
+	x, ok := s.(*ast.AssignStmt)
+	if !ok || !em.replaces(x) {
+		return em.simple(s)
+	}
+	ts := em.typ(em.info.TypeOf(x.Lhs[0]))
+	h := "H_read_" + mangle(ts)
+	return em.expr(x.Lhs[0]) + " = " + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + em.rhs(x)[0] + ")"
 }
 
 func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
@@ -246,7 +265,7 @@ func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 		}
 		head += "; " + cond + "; "
 		if x.Post != nil {
-			head += em.simple(x.Post)
+			head += em.post(x.Post)
 		}
 	default:
 		head += cond
@@ -259,10 +278,12 @@ func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 		var ps, as []string
 		back := ""
 		for _, o := range order {
-			ps = append(ps, o.Name()+" "+em.typ(o.Type()))
+			n := em.rename(o)
+			defer delete(em.renamed, o)
+			ps = append(ps, n+" "+em.typ(o.Type()))
 			as = append(as, hidden[o])
 			if assigned {
-				back += hidden[o] + " = " + o.Name() + "; "
+				back += hidden[o] + " = " + n + "; "
 			}
 		}
 		lit, decls, tail := em.closureBody(x.Body, label, strings.Join(ps, ", "), "", back)
@@ -271,7 +292,8 @@ func (em *emitter) forStmt(x *ast.ForStmt, label string) string {
 	pre := ""
 	for _, o := range order {
 		if n := hidden[o]; n != "" {
-			pre += o.Name() + " := " + n + "\n"
+			pre += em.rename(o) + " := " + n + "\n"
+			defer delete(em.renamed, o)
 		}
 	}
 	return line + before + labelLine(label) + head + " {\n" + pre + em.plainBody(x.Body, label) + "}\n" + after
@@ -295,6 +317,14 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 			subject = fmt.Sprintf("make([]struct{}, %d)", p.Elem().Underlying().(*types.Array).Len())
 		}
 	}
+	runes, starts, open, end := "", "", "", ""
+	if isString(ty) { // in which yaegi takes a byte that is no rune for three
+		runes, starts = em.fresh("r"), em.fresh("i")
+		if !types.Identical(ty, types.Typ[types.String]) {
+			subject = "string(" + subject + ")"
+		}
+		open, end = "{\n"+starts+", "+runes+" := R_.Runes("+subject+")\n", "}\n"
+	}
 	closure := em.needsClosure(x, x.Body)
 	vars := map[types.Object]bool{}
 	for _, e := range []ast.Expr{x.Key, x.Value} {
@@ -315,19 +345,32 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 		}
 		if x.Tok != token.DEFINE {
 			names[i] = em.fresh("k")
-			pre += em.expr(e) + " = " + names[i] + "\n"
+			pre = em.expr(e) + " = " + names[i] + "\n" + pre // the key last, for a[k] in k, a[k] is the one of before
 			continue
 		}
 		id := e.(*ast.Ident)
 		names[i] = id.Name
 		if closure || captured {
 			names[i] = em.fresh(id.Name)
+			o := em.info.Defs[id]
+			n := em.rename(o)
+			defer delete(em.renamed, o)
 			if closure {
-				ps = append(ps, id.Name+" "+em.typ(em.info.Defs[id].Type()))
+				ps = append(ps, n+" "+em.typ(o.Type()))
 				as = append(as, names[i])
 			} else {
-				pre += id.Name + " := " + names[i] + "\n"
+				pre += n + " := " + names[i] + "\n"
 			}
+		}
+	}
+	if runes != "" {
+		switch subject = runes; {
+		case names[1] == "":
+			names[0], names[1], subject = "", names[0], starts
+		case names[0] != "":
+			k := em.fresh("k")
+			pre = names[0] + " := " + starts + "[" + k + "]\n" + pre
+			names[0] = k
 		}
 	}
 	switch {
@@ -339,9 +382,14 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 	head := "for " + join(names[0], names[1]) + " := range " + subject
 	if closure {
 		lit, decls, tail := em.closureBody(x.Body, label, strings.Join(ps, ", "), "", "")
-		return line + head + " {\n" + pre + em.callBody(lit, decls, strings.Join(as, ", "), tail) + "}\n"
+		return line + open + head + " {\n" + pre + em.callBody(lit, decls, strings.Join(as, ", "), tail) + "}\n" + end
 	}
-	return line + labelLine(label) + head + " {\n" + pre + em.plainBody(x.Body, label) + "}\n"
+	return line + open + labelLine(label) + head + " {\n" + pre + em.plainBody(x.Body, label) + "}\n" + end
+}
+
+func isString(t types.Type) bool {
+	b, ok := t.Underlying().(*types.Basic)
+	return ok && b.Info()&types.IsString != 0
 }
 
 // rangeInt writes a range over an integer as a counting loop; yaegi has none.
@@ -356,12 +404,15 @@ func (em *emitter) rangeInt(x *ast.RangeStmt, label string, ty types.Type) strin
 			o := em.info.Defs[x.Key.(*ast.Ident)]
 			ty = o.Type()
 			captured, assigned := em.uses(x.Body, map[types.Object]bool{o: true})
-			switch {
-			case closure:
-				ps, as = []string{o.Name() + " " + em.typ(ty)}, []string{i}
-			case captured || assigned:
-				pre = o.Name() + " := " + i + "\n"
-			default:
+			if closure || captured || assigned {
+				name := em.rename(o)
+				defer delete(em.renamed, o)
+				if closure {
+					ps, as = []string{name + " " + em.typ(ty)}, []string{i}
+				} else {
+					pre = name + " := " + i + "\n"
+				}
+			} else {
 				i = o.Name()
 			}
 		} else {
@@ -398,9 +449,11 @@ func (em *emitter) rangeFunc(x *ast.RangeStmt, label string, sg *types.Signature
 		n := em.fresh("y")
 		if e != nil && !isBlank(e) {
 			if x.Tok == token.DEFINE {
-				n = e.(*ast.Ident).Name
+				o := em.info.Defs[e.(*ast.Ident)]
+				n = em.rename(o)
+				defer delete(em.renamed, o)
 			} else {
-				pre += em.expr(e) + " = " + n + "\n"
+				pre = em.expr(e) + " = " + n + "\n" + pre
 			}
 		}
 		ps = append(ps, n+" "+em.typ(yield.Params().At(i).Type()))

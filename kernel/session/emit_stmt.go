@@ -99,6 +99,8 @@ func (em *emitter) stmt(s ast.Stmt) string {
 			return em.forStmt(y, x.Label.Name)
 		case *ast.RangeStmt:
 			return em.rangeStmt(y, x.Label.Name)
+		case *ast.SwitchStmt:
+			return em.switchStmt(y, x.Label.Name)
 		case *ast.SelectStmt:
 			return em.selectStmt(y, x.Label.Name)
 		case *ast.EmptyStmt:
@@ -112,24 +114,7 @@ func (em *emitter) stmt(s ast.Stmt) string {
 	case *ast.IfStmt:
 		return em.mark(s) + em.ifStmt(x) + "\n"
 	case *ast.SwitchStmt:
-		if x.Init != nil && em.hoistable(x.Init) {
-			c := *x
-			c.Init = nil
-			return "{\n" + em.stmt(x.Init) + em.stmt(&c) + "}\n"
-		}
-		if em.switchesInterface(x) {
-			return em.interfaceSwitch(x)
-		}
-		h := em.mark(s) + "switch "
-		if x.Init != nil {
-			h += em.simple(x.Init) + "; "
-		}
-		var tag types.Type
-		if x.Tag != nil && !em.isTrue(x.Tag) {
-			h += em.header(x.Tag)
-			tag = em.info.TypeOf(x.Tag)
-		}
-		return h + " {\n" + em.cases(x.Body, tag) + "}\n"
+		return em.switchStmt(x, "")
 	case *ast.TypeSwitchStmt:
 		return em.typeSwitch(x)
 	case *ast.SelectStmt:
@@ -190,32 +175,105 @@ func (em *emitter) isTrue(e ast.Expr) bool {
 	return v != nil && v.Kind() == constant.Bool && constant.BoolVal(v)
 }
 
-// cases writes the cases of a switch over a tag, or, with a nil one, over
-// conditions. Of several conditions in one case yaegi looks at the first alone.
-func (em *emitter) cases(b *ast.BlockStmt, tag types.Type) string {
-	var o strings.Builder
-	em.enter(false)
-	for _, c := range b.List {
-		cc := c.(*ast.CaseClause)
-		if cc.List == nil {
-			o.WriteString("default:\n")
-		} else {
-			var ss []string
-			for _, e := range cc.List {
-				if ss = append(ss, em.to(e, tag)); tag == nil && len(cc.List) > 1 {
-					ss[len(ss)-1] = "(" + ss[len(ss)-1] + ")"
-				}
-			}
-			between := ", "
-			if tag == nil {
-				between = " || "
-			}
-			o.WriteString("case " + strings.Join(ss, between) + ":\n")
-		}
-		o.WriteString(em.stmts(cc.Body))
+// switchStmt writes a switch over values or, without a tag, over conditions.
+func (em *emitter) switchStmt(x *ast.SwitchStmt, label string) string {
+	if x.Init != nil { // after which yaegi does not evaluate the tag
+		c := *x
+		c.Init = nil
+		return "{\n" + em.stmt(x.Init) + em.switchStmt(&c, label) + "}\n"
 	}
-	em.leave(false)
-	return o.String()
+	before, head, after := em.mark(x), "", ""
+	var cond func(e ast.Expr) string
+	or := " || " // of several conditions in one case yaegi looks at the first alone
+	switch {
+	case em.switchesInterface(x): // yaegi converts the values to each other's types, or compares its wrappers
+		v := em.fresh("t")
+		before += "{\nvar " + v + " interface{} = " + em.expr(x.Tag) + "\n"
+		after = "}\n"
+		cond = func(e ast.Expr) string {
+			if em.info.Types[e].IsNil() {
+				return v + " == nil"
+			}
+			return "R_.Eq(" + v + ", " + em.expr(e) + ")"
+		}
+	case x.Tag == nil || em.isTrue(x.Tag):
+		cond = func(e ast.Expr) string { return "(" + em.expr(e) + ")" }
+	case em.comparesInOrder(x):
+		v, tag := em.fresh("t"), em.info.TypeOf(x.Tag)
+		before += "{\n" + v + " := " + em.functionValue(x.Tag, em.expr(x.Tag)) + "\n"
+		after = "}\n"
+		cond = func(e ast.Expr) string { return "(" + v + " == " + em.to(e, tag) + ")" }
+	default:
+		head, or = em.header(x.Tag), ", "
+		tag := em.info.TypeOf(x.Tag)
+		cond = func(e ast.Expr) string { return em.to(e, tag) }
+	}
+	head = "switch " + head + " {\n"
+	var clauses, ordered []*ast.CaseClause
+	number := map[*ast.CaseClause]int{}
+	for i, c := range x.Body.List {
+		cc := c.(*ast.CaseClause)
+		number[cc] = i
+		clauses = append(clauses, cc)
+		if cc.List != nil {
+			ordered = append(ordered, cc)
+		}
+	}
+	falls := false               // from or into a default that is not the last
+	for i, cc := range clauses { // yaegi lets default and the last change places, so that others come too late
+		if cc.List == nil {
+			ordered = append(ordered, cc)
+			falls = i < len(clauses)-1 && (fallsThrough(cc) || i > 0 && fallsThrough(clauses[i-1]))
+		}
+	}
+	cases := func(body func(cc *ast.CaseClause) string) string {
+		var o strings.Builder
+		for _, cc := range ordered {
+			var conds []string
+			for _, e := range cc.List {
+				conds = append(conds, cond(e))
+			}
+			if cc.List == nil {
+				o.WriteString("default:\n" + body(cc))
+			} else {
+				o.WriteString("case " + strings.Join(conds, or) + ":\n" + body(cc))
+			}
+		}
+		return o.String() + "}\n"
+	}
+	em.enter(false)
+	defer em.leave(false)
+	if !falls {
+		return before + labelLine(label) + head + cases(func(cc *ast.CaseClause) string { return em.stmts(cc.Body) }) + after
+	}
+	k := em.fresh("k")
+	before += "{\n" + k + " := 0\n" + head + cases(func(cc *ast.CaseClause) string { return fmt.Sprintf("%s = %d\n", k, number[cc]) })
+	var o strings.Builder
+	for i, cc := range clauses {
+		fmt.Fprintf(&o, "case %d:\n%s", i, em.stmts(cc.Body))
+	}
+	return before + labelLine(label) + "switch " + k + " {\n" + o.String() + "}\n}\n" + after
+}
+
+// comparesInOrder tells a switch with a case nil, which yaegi finds equal to
+// interfaces only, or with a case of several values of which some are computed:
+// yaegi computes the first alone.
+func (em *emitter) comparesInOrder(x *ast.SwitchStmt) bool {
+	return slices.ContainsFunc(x.Body.List, func(c ast.Stmt) bool {
+		es := c.(*ast.CaseClause).List
+		return slices.ContainsFunc(es, func(e ast.Expr) bool {
+			tv := em.info.Types[e]
+			return tv.IsNil() || len(es) > 1 && tv.Value == nil && !isIdent(e)
+		})
+	})
+}
+
+func fallsThrough(cc *ast.CaseClause) bool {
+	if len(cc.Body) == 0 {
+		return false
+	}
+	b, ok := cc.Body[len(cc.Body)-1].(*ast.BranchStmt)
+	return ok && b.Tok == token.FALLTHROUGH
 }
 
 // switchesInterface tells a switch that compares interface values.
@@ -234,37 +292,6 @@ func (em *emitter) switchesInterface(x *ast.SwitchStmt) bool {
 		}
 	}
 	return false
-}
-
-// interfaceSwitch compares by R_.Eq: yaegi converts the values to each
-// other's types, or compares its wrappers.
-func (em *emitter) interfaceSwitch(x *ast.SwitchStmt) string {
-	v := em.fresh("t")
-	s := em.mark(x) + "{\n"
-	if x.Init != nil {
-		s += em.simple(x.Init) + "\n"
-	}
-	s += "var " + v + " interface{} = " + em.expr(x.Tag) + "\nswitch {\n"
-	em.enter(false)
-	for _, c := range x.Body.List {
-		cc := c.(*ast.CaseClause)
-		if cc.List == nil {
-			s += "default:\n"
-		} else {
-			var conds []string
-			for _, e := range cc.List {
-				if em.info.Types[e].IsNil() {
-					conds = append(conds, v+" == nil")
-				} else {
-					conds = append(conds, "R_.Eq("+v+", "+em.expr(e)+")")
-				}
-			}
-			s += "case " + strings.Join(conds, " || ") + ":\n"
-		}
-		s += em.stmts(cc.Body)
-	}
-	em.leave(false)
-	return s + "}\n}\n"
 }
 
 // typeSwitch writes a type switch as assertions in order and a switch on the
@@ -460,8 +487,8 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 // so nothing else moves.
 func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string) {
 	values = em.rhs(x)
-	if len(x.Lhs) == 1 && len(x.Rhs) == 1 && !isIdent(x.Lhs[0]) && (receives(x.Rhs[0]) || em.boxesLiteral(x)) {
-		v := em.fresh("v") // yaegi loses what it receives into an element or field, and puts a literal there unboxed
+	if em.replaces(x) || len(x.Lhs) == 1 && !isIdent(x.Lhs[0]) && em.boxesLiteral(x) { // yaegi puts a literal there unboxed
+		v := em.fresh("v")
 		return v + " := " + values[0] + "\n", []string{v}
 	}
 	if em.looksUp(x) {
@@ -538,8 +565,20 @@ func selectsByOwn(x *ast.AssignStmt) bool {
 // hoistable tells an assignment that takes more than one statement.
 func (em *emitter) hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
-	return ok && (dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
+	return ok && (em.replaces(x) || dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
 		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil)))
+}
+
+// replaces tells an assignment of what is received, or of a literal to a
+// variable: yaegi does not set the variable but puts another in its place, which
+// pointers to it do not see, nor what calls the literal around it, and which is
+// not set by its fields.
+func (em *emitter) replaces(x *ast.AssignStmt) bool {
+	if len(x.Lhs) != 1 || len(x.Rhs) != 1 || isBlank(x.Lhs[0]) {
+		return false
+	}
+	_, lit := ast.Unparen(x.Rhs[0]).(*ast.CompositeLit)
+	return receives(x.Rhs[0]) && (x.Tok == token.ASSIGN || x.Tok == token.DEFINE) || lit && x.Tok == token.ASSIGN && isIdent(x.Lhs[0])
 }
 
 // looksUp tells v, ok = m[k] and v, ok = x.(T).
@@ -738,7 +777,7 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 				var tmp []string
 				for _, e := range v.Values {
 					val := em.functionValue(e, em.to(e, ty))
-					if len(v.Names) > 1 && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
+					if (len(v.Names) > 1 || receives(e)) && em.info.Types[e].Value == nil && !em.info.Types[e].IsNil() {
 						n := em.fresh("v")
 						o.WriteString(n + " := " + val + "\n")
 						val = n
@@ -870,6 +909,8 @@ func (em *emitter) callParts(c *ast.CallExpr) (pre, call string) {
 		s := em.expr(a)
 		if formats {
 			s = em.formatted(a, s)
+		} else if last := sg.Params().Len() - 1; i >= last && sg.Variadic() && !c.Ellipsis.IsValid() && isSlice(tv.Type, elementOf(sg.Params().At(last).Type())) { // see args
+			s = em.anyHelper() + "(" + s + ")"
 		}
 		o.WriteString(v + " := " + s + "\n")
 		as = append(as, v)

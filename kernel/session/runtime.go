@@ -28,6 +28,7 @@ type rt struct {
 	methods map[string]map[string]method // session type -> published methods
 	frames  map[string][]*Frame          // goroutine -> frames unwinding on it
 	named   map[string]types.Type        // emitted type name -> session type
+	forms   forms
 	running atomic.Pointer[cellRun]
 	pulse   pulse
 	unwind  atomic.Int32 // frames that are panicking anywhere
@@ -64,7 +65,8 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Same": r.same, "EqParts": r.equalParts, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
+		"Runes":     runes,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
 		"Print": r.print, "Println": r.println,
@@ -542,6 +544,15 @@ func key(x any) any {
 	return x
 }
 
+// runes are the runes of a string and where they begin.
+func runes(s string) (starts []int, rs []rune) {
+	starts, rs = make([]int, 0, len(s)), make([]rune, 0, len(s))
+	for i, r := range s {
+		starts, rs = append(starts, i), append(rs, r)
+	}
+	return starts, rs
+}
+
 // noConversion is the panic of a failed assertion.
 func (r *rt) noConversion(x *any, to string) {
 	v, name := plain(reflect.ValueOf(x).Elem())
@@ -593,6 +604,9 @@ func (r *rt) equalAny(a, b *any) bool {
 		return x.IsValid() == y.IsValid()
 	case m != n && (r.dynamic(m) != nil || r.dynamic(n) != nil) && r.typeBehind(x.Type()) == nil:
 		return false
+	}
+	if x, y := reflect.ValueOf(unwrap(x.Interface())), reflect.ValueOf(unwrap(y.Interface())); x.Kind() == reflect.Struct && x.Type() == y.Type() {
+		return r.equalParts(x.Interface(), y.Interface())
 	}
 	return equal(x.Interface(), y.Interface())
 }
