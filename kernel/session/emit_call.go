@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"go/types"
 	"strings"
 )
@@ -27,11 +28,7 @@ func (em *emitter) call(e *ast.CallExpr) string {
 			}
 		}
 	}
-	s := em.called(e.Fun)
-	if fl, ok := fun.(*ast.FuncLit); ok {
-		s = em.funcLit(fl)
-	}
-	s += "(" + args + ")"
+	s := em.called(fun) + "(" + args + ")"
 	if em.isLibraryInstance(fun) { // compiled instances know nothing of the session's type names
 		if n := namedOf(em.info.TypeOf(e)); n != nil && inMain(n.Obj()) {
 			s = parenType(em.typ(em.info.TypeOf(e))) + "(" + s + ")"
@@ -133,10 +130,15 @@ func (em *emitter) anyHelper() string {
 // bool writes a boolean for a place of interface type.
 func (em *emitter) bool(e ast.Expr, s string) string {
 	if tv := em.info.Types[e]; tv.Value == nil {
-		switch ast.Unparen(e).(type) {
+		switch x := ast.Unparen(e).(type) {
 		case *ast.BinaryExpr, *ast.UnaryExpr: // yaegi stores a comparison's result as if the place were a bool
 			if b, ok := tv.Type.Underlying().(*types.Basic); ok && b.Info()&types.IsBoolean != 0 {
 				return em.helper("H_bool", "func H_bool(x bool) bool { return x }") + "(" + s + ")"
+			}
+			if u, ok := x.(*ast.UnaryExpr); ok && (u.Op == token.SUB || u.Op == token.XOR) { // it does not negate into such a place but ends the function
+				ts := em.typ(tv.Type)
+				h := "H_read_" + mangle(ts)
+				return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + ")"
 			}
 		}
 	}

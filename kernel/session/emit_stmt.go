@@ -511,7 +511,7 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		return "", values
 	}
 	for i, e := range x.Rhs {
-		if hasCall(e) && em.info.Types[e].Value == nil {
+		if em.computes(e) {
 			v := em.fresh("v")
 			calls += v + " := " + values[i] + "\n"
 			values[i] = v
@@ -566,7 +566,7 @@ func selectsByOwn(x *ast.AssignStmt) bool {
 func (em *emitter) hoistable(s ast.Stmt) bool {
 	x, ok := s.(*ast.AssignStmt)
 	return ok && (em.replaces(x) || dropsReceived(x) || em.looksUp(x) || len(x.Lhs) == len(x.Rhs) && len(x.Rhs) > 1 && !slices.ContainsFunc(x.Lhs, hasCall) &&
-		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, isNil)))
+		(slices.ContainsFunc(x.Rhs, hasCall) || slices.ContainsFunc(x.Rhs, em.computes) || slices.ContainsFunc(x.Rhs, isNil)))
 }
 
 // replaces tells an assignment of what is received, or of a literal to a
@@ -677,6 +677,17 @@ func hasCall(e ast.Expr) bool {
 		return !found
 	})
 	return found
+}
+
+// computes tells an expression that is written with a call: among them are
+// complex constants.
+func (em *emitter) computes(e ast.Expr) bool {
+	tv := em.info.Types[e]
+	if tv.Value == nil {
+		return hasCall(e)
+	}
+	b, ok := tv.Type.Underlying().(*types.Basic)
+	return ok && b.Info()&types.IsComplex != 0
 }
 
 // mixedDefine splits a definition that also assigns to existing variables:
