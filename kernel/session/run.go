@@ -124,7 +124,11 @@ func (s *Session) watch(ctx context.Context, f func(), then func(ce *CellError, 
 		if well = mine && cause == nil && !o.panicked; well {
 			s.mark = m
 			s.rt.running.Store(nil)
-			then(s.ended(o, nil), true)
+			ce := s.ended(o, nil)
+			if ce == nil && ctx.Err() != nil { // what heeds it was faster
+				ce = interrupted(ctx)
+			}
+			then(ce, true)
 			return
 		}
 		m.release()
