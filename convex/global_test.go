@@ -363,3 +363,25 @@ func TestSolvePrunes(t *testing.T) {
 		}
 	}
 }
+
+// A search splits neurons over cells next door, and fewer do as well, also where
+// there are fewer of them than samples.
+func TestSearchedNetworksArePruned(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	p := Problem{X: randomMatrix(rng, 100, 3), Y: randomMatrix(rng, 100, 1), Arch: ReLU{}, Beta: 1}
+	var neurons []int
+	var objective []float64
+	for _, keep := range []bool{true, false} {
+		sol, err := Solve(context.Background(), p, &Settings{MaxPatterns: 10, Tol: 1e-5, NoPrune: keep})
+		if err != nil || sol.Status != Optimal || !sol.Program.Patterns.searched() {
+			t.Fatalf("%v %v", sol, err)
+		}
+		neurons, objective = append(neurons, sol.Network.Neurons()), append(objective, sol.Primal)
+	}
+	if neurons[0] >= 100 || 4*neurons[1] > 3*neurons[0] {
+		t.Errorf("%d neurons, pruned %d", neurons[0], neurons[1])
+	}
+	if objective[1] > objective[0]*(1+1e-7) {
+		t.Errorf("objective %.12g, pruned %.12g", objective[0], objective[1])
+	}
+}

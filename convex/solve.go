@@ -248,9 +248,10 @@ func (sol *Solution) boundGlobally(ctx context.Context, tol float64) {
 // with its cube, is done unasked. Larger problems seldom have more neurons.
 const maxPruned = 1500
 
-// decode makes the network of the certified point, prunes it where it has more
-// neurons than an optimum needs, and takes the network's own objective, from
-// scratch, as the primal value when the problem is the program's own.
+// decode makes the network of the certified point, prunes it where its patterns
+// were searched for or it has more neurons than an optimum needs, and takes the
+// network's own objective, from scratch, as the primal value when the problem is
+// the program's own.
 func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 	decode := sol.Program.Decode
 	if round := sol.Program.round; round != nil {
@@ -288,7 +289,7 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 	}
 	// A loss with a kink makes much of the rounding of a fit that is exact.
 	slack := 1 + math.Max(1e-12, 1e-2*s.Tol)
-	// The neurons of a search lie in cells next door, where few of them do as well.
+	// The neurons of a search lie in cells next door, where fewer do as well.
 	near := sol.Program.Patterns.searched()
 	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && (near || net.Neurons() > rows) && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {

@@ -92,8 +92,8 @@ func (c *Conn) write(b []byte, once bool) (n int, err error) {
 // Work wakes the monitor, by a system call that it is told of.
 func Work() { unix.Poll(nil, 0) }
 
-// Readable reports whether a read of one of the descriptors would not wait. It
-// leaves out the negative ones.
+// Readable reports whether a read of one of at most four descriptors would not
+// wait. It leaves out the negative ones.
 func Readable(fds ...int) bool {
 	var p [4]unix.PollFd
 	for i, fd := range fds {

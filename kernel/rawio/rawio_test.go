@@ -92,3 +92,20 @@ func TestWithoutDescriptor(t *testing.T) {
 		t.Error("a pipe in memory has no descriptor")
 	}
 }
+
+func TestReadable(t *testing.T) {
+	a, b := pair(t)
+	_, d := pair(t)
+	if Readable(int(b.Fd()), -1, int(d.Fd())) || Readable(-1, -1) {
+		t.Error("readable with nothing to read")
+	}
+	a.Write([]byte("x"))
+	if !Readable(-1, int(d.Fd()), int(b.Fd())) {
+		t.Error("not readable with a byte to read")
+	}
+	a.Close()
+	b.Read(make([]byte, 1))
+	if !Readable(int(b.Fd())) {
+		t.Error("the end is not readable")
+	}
+}
