@@ -15,27 +15,40 @@ import (
 )
 
 // patternsOf sets bits (rows of pats) to 1[X u > 0] for every row u of us.
-func (m *maskedData) patternsOf(pats [][]uint64, us []float64) {
+func (m *maskedData) patternsOf(pats [][]uint64, us []float64) { m.network(nil, pats, us, nil) }
+
+// network is patternsOf that also sets f, unless nil, to the predictions
+// Σ_p sgn_p (X u_p)_+, which come along for free.
+func (m *maskedData) network(f []float64, pats [][]uint64, us, sgn []float64) {
 	k := len(pats)
+	clear(f)
 	if k == 0 {
 		return
 	}
 	ug := blas64.General{Rows: k, Cols: m.d, Stride: m.d, Data: us}
 	parallel(m.n, gemmRows, func(from, to int) {
-		buf := getBlock(k * gemmRows)
+		buf, none := getBlock(k*gemmRows), make([]float64, gemmRows)
 		defer blockPool.Put(buf)
 		for lo := from; lo < to; lo += gemmRows {
 			hi := min(lo+gemmRows, to)
 			blas64.Gemm(blas.NoTrans, blas.Trans, 1, ug, m.rows(lo, hi), 0,
 				blas64.General{Rows: k, Cols: hi - lo, Stride: gemmRows, Data: *buf})
 			for p, pat := range pats {
-				z := (*buf)[p*gemmRows:][:hi-lo]
+				z, out := (*buf)[p*gemmRows:][:hi-lo], none
+				size := 0.0
+				if f != nil {
+					out, size = f[lo:hi], sgn[p]
+				}
 				for w := 0; w*64 < len(z); w++ {
 					var word uint64
-					for i, v := range z[w*64 : min(w*64+64, len(z))] {
+					to := out[w*64 : min(w*64+64, len(z))]
+					for i, v := range z[w*64 : w*64+len(to)] {
+						on := uint64(0)
 						if v > 0 {
-							word |= 1 << uint(i)
+							on = 1
 						}
+						word |= on << uint(i)
+						to[i] += size * math.Float64frombits(math.Float64bits(v)&-on)
 					}
 					pat[lo>>6+w] = word
 				}
@@ -205,31 +218,27 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 		unit *= mean
 	}
 	pats := newBits(k, n)
-	f, grad, signed, g := make([]float64, n), make([]float64, n), make([]float64, k*d), make([]float64, k*d)
+	f, grad, g := make([]float64, n), make([]float64, n), make([]float64, k*d)
 	x, y, next, bestV := append([]float64(nil), v...), append([]float64(nil), v...), make([]float64, k*d), append([]float64(nil), v...)
 	best, first := math.Inf(1), math.Inf(1)
-	look := func() (*patternSet, float64) {
-		set := &patternSet{bits: pats}
-		p.m.patternsOf(pats, y)
+	look := func() float64 {
+		p.m.network(f, pats, y, sgn)
 		cost := 0.0
-		for j, s := range sgn {
-			yj := y[j*d:][:d]
-			cost += norm2(yj)
-			for i, t := range yj {
-				signed[j*d+i] = s * t
-			}
+		for j := range sgn {
+			cost += norm2(y[j*d:][:d])
 		}
-		p.m.forwardSet(f, signed, set)
 		value := p.loss.Value(f) + p.beta*cost
 		if value < best {
 			best = value
 			copy(bestV, y)
 		}
-		return set, value
+		return value
 	}
 	if gentle {
 		unit *= 3
 	}
+	const renew = 4 // steps with one metric: patterns change slowly
+	old := 0
 	for it := 0; it < steps; it++ {
 		past := t.past()
 		if past >= 1 {
@@ -237,7 +246,7 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 		}
 		past = math.Max(past, float64(it)/float64(steps))
 		r.step = p.long * unit * math.Pow(1e3, math.Max(0, past-0.3))
-		set, value := look()
+		value := look()
 		if it == 0 {
 			first = value
 		}
@@ -248,11 +257,17 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 			continue
 		}
 		p.loss.anyGrad()(grad, f)
+		set := &patternSet{bits: pats}
 		p.m.adjointSet(g, grad, set)
-		shared.use(model, set)
+		if old--; old < 0 {
+			old = renew - 1
+			shared.use(model, set)
+			for j, s := range sgn {
+				shared.alpha[j] *= s
+				scale(s, shared.h[j*d:][:d])
+			}
+		}
 		for j, s := range sgn {
-			shared.alpha[j] *= s
-			scale(s, shared.h[j*d:][:d])
 			scale(s, g[j*d:][:d])
 			r.norm[j] = norm2(y[j*d:][:d])
 		}

@@ -2,6 +2,7 @@ package convex
 
 import (
 	"math"
+	"math/bits"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -85,11 +86,19 @@ func (s *sharedCurvature) use(m *maskedModel, set *patternSet) {
 		return
 	}
 	m.adjointSet(s.h, s.b, set)
+	all := 0.0
+	for _, t := range s.lever {
+		all += t
+	}
 	parallel(k, 8, func(lo, hi int) {
 		for p := lo; p < hi; p++ {
-			for i, t := range s.lever {
-				s.alpha[p] += t * m.factor(set.bits[p], i)
+			on := 0.0
+			for w, word := range set.bits[p] {
+				for ; word != 0; word &= word - 1 {
+					on += s.lever[w*64+bits.TrailingZeros64(word)]
+				}
 			}
+			s.alpha[p] = m.scale * (on + m.slope*(all-on))
 		}
 	})
 }
