@@ -10,6 +10,20 @@ extern int openblas_get_num_threads(void);
 extern int openblas_get_parallel(void);
 extern char *openblas_get_config(void);
 extern char *openblas_get_corename(void);
+
+#ifdef __linux__
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+#endif
+
+// OpenBLAS starts its threads as it is loaded, and each spins on a processor for
+// some 2^26 cycles before it sleeps: as long as it takes a kernel to answer for
+// the first time. They come back with openblas_set_num_threads.
+static void end_threads(void) {
+#ifdef __linux__
+	if (blas_thread_shutdown_)
+		blas_thread_shutdown_();
+#endif
+}
 */
 import "C"
 
@@ -39,6 +53,7 @@ func netlibBackend() (backend, error) {
 		return backend{}, errors.New("the linked OpenBLAS is built without threads and computes wrong numbers when called from several goroutines; install libopenblas0-pthread")
 	}
 	C.openblas_set_num_threads(1)
+	C.end_threads()
 	b := netlibBLAS{}
 	version, _, _ := strings.Cut(strings.TrimPrefix(C.GoString(C.openblas_get_config()), "OpenBLAS "), " ")
 	info := Information{Backend: "netlib", Library: "OpenBLAS", Version: version, Core: C.GoString(C.openblas_get_corename())}

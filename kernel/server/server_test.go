@@ -431,6 +431,10 @@ func TestHistory(t *testing.T) {
 		m, _ := c.Request("shell", "history_request", q)
 		return fmt.Sprint(field(t, m, "history"))
 	}
+	run().Shutdown()
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a kernel that ran nothing has left a history")
+	}
 	first := run("value 1", "value 2", "out x")
 	first.Shutdown()
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -459,6 +463,12 @@ func TestHistory(t *testing.T) {
 		if got := list(c, x.q); got != x.want {
 			t.Errorf("%+v: %s, want %s", x.q, got, x.want)
 		}
+	}
+	c.Shutdown()
+	// A session number within a long cell is none.
+	run("value " + strings.Repeat("x", 5000) + `{"session":77,` + strings.Repeat("x", 5000)).Shutdown()
+	if got := list(run("value 4"), wire.HistoryRequest{AccessType: "tail", N: &one}); got != "[[4 1 value 4]]" {
+		t.Errorf("after a long cell: %s", got)
 	}
 }
 
