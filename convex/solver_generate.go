@@ -184,17 +184,20 @@ func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
 	return p
 }
 
-// run moves the neurons v (k×d) with signs sgn, puts the best network it saw in
-// their place and returns its objective. Steps shorten with time, too, so that a
-// descent for which there is less time than its steps take ends as a whole one.
-// A gentle one starts with steps a third as long, which keeps a good network.
-func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 {
-	k, d, n := len(sgn), p.m.d, p.m.n
+// pace is how a descent goes.
+type pace struct {
+	steps  int
+	gentle bool // begin with steps a third as long, which keeps a good network
+	join   bool // make one neuron of those that come to point the same way
+}
+
+// run moves the neurons of net downhill and returns the best network it saw with
+// its objective. Steps shorten with time, too, so that a descent for which there
+// is less time than its steps take ends as a whole one.
+func (p *descent) run(net []neuron, how pace, t span) ([]neuron, float64) {
+	d, n := p.m.d, p.m.n
 	if n == 0 || slices.Max(p.curve) == 0 {
-		return math.Inf(1)
-	}
-	if p.turn != nil {
-		copy(v, turned(mat.NewDense(k, d, v), p.turn).RawMatrix().Data)
+		return net, math.Inf(1)
 	}
 	model := &maskedModel{maskedData: p.m, samples: n, patches: 1, scale: 1}
 	curve := math.Min(1, p.loss.Lipschitz)
@@ -204,23 +207,47 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 	shared := newSharedCurvature(model, p.curve, 1)
 	scale(math.Sqrt(curve), shared.root)
 	scale(math.Sqrt(curve), shared.b)
-	r := &screened{d: d, c: 1, metric: p.metric, weight: make([]float64, k), norm: make([]float64, k), pen: Penalty{GroupL2: p.beta}}
-	for j := range sgn {
-		r.weight[j] = 1
-		r.inPlay = append(r.inPlay, j)
-	}
-	unit := curve * float64(k)
 	if p.metric == nil {
 		mean := 0.0
 		for _, t := range p.curve {
 			mean += t / float64(d)
 		}
-		unit *= mean
+		curve *= mean
 	}
-	pats := newBits(k, n)
-	f, grad, g := make([]float64, n), make([]float64, n), make([]float64, k*d)
-	x, y, next, bestV := append([]float64(nil), v...), append([]float64(nil), v...), make([]float64, k*d), append([]float64(nil), v...)
+	if how.gentle {
+		curve *= 3
+	}
+	// The neurons x, and y ahead of them by their momentum, where gradients are taken.
+	x, sgn := flat(net)
+	if p.turn != nil {
+		x = turned(mat.NewDense(len(sgn), d, x), p.turn).RawMatrix().Data
+	}
+	y := slices.Clone(x)
+	f, grad := make([]float64, n), make([]float64, n)
+	var next, g []float64
+	var pats [][]uint64
+	var r *screened
+	// Patterns change slowly and directions more so: one metric does for some
+	// steps, and one look at who points the same way for more.
+	const renew, meet = 4, 20
+	var old int // steps until the metric is renewed
+	fit := func() {
+		k := len(sgn)
+		next, g, pats, old = make([]float64, k*d), make([]float64, k*d), newBits(k, n), 0
+		r = &screened{d: d, c: 1, metric: p.metric, weight: make([]float64, k), norm: make([]float64, k), pen: Penalty{GroupL2: p.beta}}
+		for j := range k {
+			r.weight[j] = 1
+			r.inPlay = append(r.inPlay, j)
+		}
+	}
+	fit()
 	best, first := math.Inf(1), math.Inf(1)
+	bestV, bestS := slices.Clone(x), slices.Clone(sgn)
+	back := func() { // to the best, with shorter steps
+		p.long *= 2
+		x, y, sgn = slices.Clone(bestV), slices.Clone(bestV), slices.Clone(bestS)
+		fit()
+	}
 	look := func() float64 {
 		p.m.network(f, pats, y, sgn)
 		cost := 0.0
@@ -230,30 +257,28 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 		value := p.loss.Value(f) + p.beta*cost
 		if value < best {
 			best = value
-			copy(bestV, y)
+			bestV, bestS = append(bestV[:0], y...), append(bestS[:0], sgn...)
 		}
 		return value
 	}
-	if gentle {
-		unit *= 3
-	}
-	const renew = 4 // steps with one metric: patterns change slowly
-	old := 0
-	for it := 0; it < steps; it++ {
+	for it := range how.steps {
 		past := t.past()
 		if past >= 1 {
 			break
 		}
-		past = math.Max(past, float64(it)/float64(steps))
-		r.step = p.long * unit * math.Pow(1e3, math.Max(0, past-0.3))
+		past = math.Max(past, float64(it)/float64(how.steps))
+		if how.join && it%meet == meet-1 {
+			if c := alike(y, sgn, 0.99); len(c.sgn) < len(sgn) {
+				x, y, sgn = c.sum(x), c.sum(y), c.sgn
+				fit()
+			}
+		}
 		value := look()
 		if it == 0 {
 			first = value
 		}
 		if !(value <= 2*math.Abs(first)) {
-			p.long *= 2
-			copy(x, bestV)
-			copy(y, bestV)
+			back()
 			continue
 		}
 		p.loss.anyGrad()(grad, f)
@@ -273,10 +298,9 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 		}
 		clear(shared.w)
 		shared.product(shared.y, y)
+		r.step = p.long * curve * float64(len(sgn)) * math.Pow(1e3, math.Max(0, past-0.3))
 		if !shared.prox(r, next, y, g) {
-			p.long *= 2
-			copy(x, bestV)
-			copy(y, bestV)
+			back()
 			continue
 		}
 		const momentum = 0.97
@@ -287,11 +311,10 @@ func (p *descent) run(v, sgn []float64, steps int, gentle bool, t span) float64 
 	}
 	copy(y, x) // the last, without its momentum, which keeps no neuron at zero
 	look()
-	copy(v, bestV)
 	if p.turn != nil {
-		copy(v, turned(mat.NewDense(k, d, v), p.turn.T()).RawMatrix().Data)
+		bestV = turned(mat.NewDense(len(bestS), d, bestV), p.turn.T()).RawMatrix().Data
 	}
-	return best
+	return neuronsOf(bestV, bestS), best
 }
 
 // plainDescent is descent for neurons that share no such curvature, those of
@@ -407,6 +430,26 @@ type neuron struct {
 	sign float64
 }
 
+// flat returns the vectors of neurons as rows of a matrix, with their signs.
+func flat(net []neuron) (v, sgn []float64) {
+	for _, nr := range net {
+		v, sgn = append(v, nr.v...), append(sgn, nr.sign)
+	}
+	return v, sgn
+}
+
+// neuronsOf is the inverse of flat but for neurons at zero, which it leaves out.
+func neuronsOf(v, sgn []float64) []neuron {
+	var net []neuron
+	for j, s := range sgn {
+		d := len(v) / len(sgn)
+		if w := v[j*d:][:d:d]; norm2(w) > 0 {
+			net = append(net, neuron{w, s})
+		}
+	}
+	return net
+}
+
 // GeneratePatterns finds the activation patterns that matter for a ReLU
 // network when there are too many to enumerate: it solves the convex program
 // over a small set, prices neurons of any pattern against its dual point by
@@ -453,8 +496,10 @@ func generatePatterns(ctx context.Context, data *MaskedData, loss Fn, pen Penalt
 			parts = []int{d}
 		}
 		metric := partCurvature(g.m.x, parts)
-		g.down = func(v, sgn []float64, steps int, _ bool, t span) float64 {
-			return plainDescent(g.m, loss, beta, parts, metric, v, sgn, steps, t.stop)
+		g.down = func(net []neuron, how pace, t span) ([]neuron, float64) {
+			v, sgn := flat(net)
+			value := plainDescent(g.m, loss, beta, parts, metric, v, sgn, how.steps, t.stop)
+			return neuronsOf(v, sgn), value
 		}
 	}
 	if err := g.run(ctx, s); err != nil {
@@ -512,7 +557,7 @@ type generator struct {
 	parts []int // of a penalty by parts
 	rng   *rand.Rand
 	mon   *Monitor
-	down  func(v, sgn []float64, steps int, gentle bool, t span) float64
+	down  func(net []neuron, how pace, t span) ([]neuron, float64)
 
 	bits [][]uint64     // patterns kept
 	gate [][]float64    // a vector of each
@@ -564,16 +609,18 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	var history []float64
 	tol := s.Tol
 	roundTol := 1e-2
-	g.descend(200, 300, false, t.share(0.8))
-	g.descend(0, 300, false, t.share(0.4)) // with those that found each other merged
+	// Many starts find the low valleys. Those that meet in one become one neuron,
+	// which makes the steps that follow cheap, and many of them pay.
+	g.descend(g.random(450), pace{steps: 900, join: true}, t.share(0.8))
+	g.descend(g.shaken(0.98), pace{steps: 500}, t.share(0.4))
 	for round := 1; round < 200 && !t.stop(); round++ {
 		if err := g.convex(roundTol, t.stop); err != nil {
 			return err
 		}
 		// One descent goes on from the network; another, mostly worse, has
 		// patterns that the next program does better with.
-		g.descend(0, 300, true, t.share(0.4))
-		g.descend(0, 200, false, t.share(0.4))
+		g.descend(g.shaken(0.99), pace{steps: 300, gentle: true}, t.share(0.4))
+		g.descend(g.shaken(0.98), pace{steps: 200}, t.share(0.4))
 		g.mon.Report(Progress{Iter: round, Primal: g.value, Lower: math.Inf(-1), Active: len(g.net)})
 		worst, added := g.price(round, t.stop)
 		est := math.Max(worst-1, 0)
@@ -608,7 +655,7 @@ func (g *generator) descents(ctx context.Context, t span) error {
 	if g.parts != nil {
 		climbs, rounds, steps = 0, 200, 400
 	}
-	g.descend(200, 150, false, t)
+	g.descend(g.random(200), pace{steps: 150}, t)
 	for round := 1; round < rounds && !t.stop(); round++ {
 		before, net := g.value, g.net
 		us, sgn := make([]float64, starts*d), make([]float64, starts)
@@ -639,7 +686,7 @@ func (g *generator) descents(ctx context.Context, t span) error {
 				g.net = append(g.net, neuron{u, sgn[j]})
 			}
 		}
-		g.descend(0, steps, false, t)
+		g.descend(g.shaken(0.98), pace{steps: steps}, t)
 		if err := g.reweigh(ctx); err != nil {
 			return err
 		}
@@ -657,10 +704,8 @@ func (g *generator) descents(ctx context.Context, t span) error {
 // optimum over their directions.
 func (g *generator) reweigh(ctx context.Context) error {
 	d := g.m.d
-	pats, all := newBits(len(g.net), g.m.n), []float64(nil)
-	for _, nr := range g.net {
-		all = append(all, nr.v...)
-	}
+	pats := newBits(len(g.net), g.m.n)
+	all, _ := flat(g.net)
 	g.m.patternsOf(pats, all)
 	norm := func(v []float64) float64 {
 		if g.parts != nil {
@@ -760,10 +805,7 @@ func (g *generator) price(round int, stop func() bool) (worst float64, added int
 		cands = cands[:96]
 	}
 	own := newBits(len(g.net), g.m.n)
-	var all []float64
-	for _, nr := range g.net {
-		all = append(all, nr.v...)
-	}
+	all, _ := flat(g.net)
 	g.m.patternsOf(own, all)
 	for j, nr := range g.net {
 		start(own[j], nr.sign, 0)
@@ -863,10 +905,7 @@ func (g *generator) convex(tol float64, stop func() bool) error {
 	r.beta = func(int) float64 { return g.beta }
 	at := make([]int, len(g.net))
 	pats := newBits(len(g.net), g.m.n)
-	all := make([]float64, 0, len(g.net)*g.m.d)
-	for _, nr := range g.net {
-		all = append(all, nr.v...)
-	}
+	all, _ := flat(g.net)
 	g.m.patternsOf(pats, all)
 	for j, nr := range g.net {
 		at[j] = g.add(pats[j], nr.v)
@@ -923,82 +962,106 @@ func (g *generator) forget(r *workingSetRun) {
 	}
 }
 
-// descend moves a network downhill and keeps the patterns it ends in: a random
-// one of the given width, or with width 0 the solution of the convex program,
-// with neurons of nearly the same direction merged and shaken a little. That
-// solution sits on the walls of its cells, from where no gradient leads away,
-// and has split its neurons over cells next door. A gentle descent merges fewer
-// and stays near.
-func (g *generator) descend(width, steps int, gentle bool, t span) {
-	d := g.m.d
-	var v, sgn []float64
-	for j := range width {
-		sgn = append(sgn, 1-2*float64(j%2))
-		for range d {
-			v = append(v, 0.1*g.rng.NormFloat64()/math.Sqrt(float64(d)))
-		}
-	}
-	if width == 0 {
-		cosine := 0.98
-		if gentle {
-			cosine = 0.99
-		}
-		for _, nr := range mergeNeurons(g.net, cosine) {
-			shake := 0.02 * norm2(nr.v) / math.Sqrt(float64(d))
-			for _, x := range nr.v {
-				v = append(v, x+shake*g.rng.NormFloat64())
-			}
-			sgn = append(sgn, nr.sign)
-		}
-	}
-	if len(sgn) == 0 {
+// descend moves a network downhill and keeps the patterns it ends in.
+func (g *generator) descend(net []neuron, how pace, t span) {
+	if len(net) == 0 {
 		return
 	}
-	val := g.down(v, sgn, steps, gentle, t)
-	var net []neuron
-	for j, s := range sgn {
-		if w := v[j*d:][:d]; norm2(w) > 0 {
-			net = append(net, neuron{append([]float64(nil), w...), s})
-		}
-	}
-	pats, all, signed := newBits(len(net), g.m.n), []float64(nil), []float64(nil)
-	for _, nr := range net {
-		all = append(all, nr.v...)
-		for _, x := range nr.v {
-			signed = append(signed, nr.sign*x)
-		}
-	}
-	g.m.patternsOf(pats, all)
+	net, value := g.down(net, how, t)
+	v, sgn := flat(net)
+	pats := newBits(len(net), g.m.n)
+	g.m.patternsOf(pats, v)
 	for j, nr := range net {
 		g.add(pats[j], nr.v)
 	}
-	if !(val < g.value) {
+	if !(value < g.value) {
 		return
 	}
-	g.value, g.net = val, net
-	g.m.forward(g.f, signed, pats)
+	g.value, g.net = value, net
+	for j, s := range sgn {
+		scale(s, v[j*g.m.d:][:g.m.d])
+	}
+	g.m.forward(g.f, v, pats)
 	g.loss.anyGrad()(g.theta, g.f)
 	scale(-1, g.theta)
 }
 
-// mergeNeurons adds up neurons of one sign whose directions have at least the
-// given cosine.
-func mergeNeurons(net []neuron, cosine float64) []neuron {
-	order := make([]int, len(net))
-	for i := range order {
-		order[i] = i
+// random is a network of small neurons of any direction.
+func (g *generator) random(width int) []neuron {
+	net := make([]neuron, width)
+	for j := range net {
+		net[j] = neuron{make([]float64, g.m.d), 1 - 2*float64(j%2)}
+		for i := range net[j].v {
+			net[j].v[i] = 0.1 * g.rng.NormFloat64() / math.Sqrt(float64(g.m.d))
+		}
 	}
-	sort.Slice(order, func(a, b int) bool { return norm2(net[order[a]].v) > norm2(net[order[b]].v) })
-	var out []neuron
+	return net
+}
+
+// shaken is the network with neurons of nearly the same direction merged, and
+// all moved a little. The solution of a convex program sits on the walls of its
+// cells, from where no gradient leads away, and has split its neurons over cells
+// next door.
+func (g *generator) shaken(cosine float64) []neuron {
+	v, sgn := flat(g.net)
+	c := alike(v, sgn, cosine)
+	net := neuronsOf(c.sum(v), c.sgn)
+	for _, nr := range net {
+		shake := 0.02 * norm2(nr.v) / math.Sqrt(float64(g.m.d))
+		for i := range nr.v {
+			nr.v[i] += shake * g.rng.NormFloat64()
+		}
+	}
+	return net
+}
+
+// clusters are sets of neurons of one sign and of much the same direction.
+type clusters struct {
+	of  []int     // the cluster of each neuron, -1 if it is at zero
+	sgn []float64 // of each cluster
+}
+
+// alike puts neurons whose directions have at least the given cosine with that
+// of a longer one into its cluster.
+func alike(v, sgn []float64, cosine float64) clusters {
+	k := len(sgn)
+	c := clusters{of: make([]int, k)}
+	if k == 0 {
+		return c
+	}
+	d := len(v) / k
+	size, order := make([]float64, k), make([]int, k)
+	for j := range order {
+		order[j], size[j] = j, norm2(v[j*d:][:d])
+	}
+	sort.SliceStable(order, func(a, b int) bool { return size[order[a]] > size[order[b]] })
+	var heads []int // the longest of each cluster
 next:
-	for _, i := range order {
-		for j := range out {
-			if o := &out[j]; o.sign == net[i].sign && dot(o.v, net[i].v) >= cosine*norm2(o.v)*norm2(net[i].v) {
-				axpy(1, net[i].v, o.v)
+	for _, j := range order {
+		if size[j] == 0 {
+			c.of[j] = -1
+			continue
+		}
+		for at, i := range heads {
+			if sgn[i] == sgn[j] && dot(v[i*d:][:d], v[j*d:][:d]) >= cosine*size[i]*size[j] {
+				c.of[j] = at
 				continue next
 			}
 		}
-		out = append(out, neuron{append([]float64(nil), net[i].v...), net[i].sign})
+		c.of[j] = len(heads)
+		heads, c.sgn = append(heads, j), append(c.sgn, sgn[j])
+	}
+	return c
+}
+
+// sum adds up the rows of v in each cluster.
+func (c clusters) sum(v []float64) []float64 {
+	d := len(v) / max(len(c.of), 1)
+	out := make([]float64, len(c.sgn)*d)
+	for j, at := range c.of {
+		if at >= 0 {
+			axpy(1, v[j*d:][:d], out[at*d:][:d])
+		}
 	}
 	return out
 }
@@ -1012,10 +1075,8 @@ type seed struct {
 
 // patterns returns what the search kept, with the network it ended at.
 func (g *generator) patterns() *Patterns {
-	pats, all := newBits(len(g.net), g.m.n), []float64(nil)
-	for _, nr := range g.net {
-		all = append(all, nr.v...)
-	}
+	pats := newBits(len(g.net), g.m.n)
+	all, _ := flat(g.net)
 	g.m.patternsOf(pats, all)
 	at := make([]int, len(g.net))
 	for j, nr := range g.net {

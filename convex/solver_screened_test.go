@@ -110,28 +110,35 @@ func TestDescent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			value := func(v, sgn []float64) float64 {
+			value := func(net []neuron) float64 {
 				f, cost := make([]float64, n), 0.0
-				for j, s := range sgn {
-					vj := v[j*d:][:d]
-					cost += beta * norm2(vj)
+				for _, nr := range net {
+					cost += beta * norm2(nr.v)
 					for i := range f {
-						f[i] += s * math.Max(0, dot(X.RawRowView(i), vj))
+						f[i] += nr.sign * math.Max(0, dot(X.RawRowView(i), nr.v))
 					}
 				}
 				return loss.Value(f) + cost
 			}
-			v, sgn := make([]float64, k*d), make([]float64, k)
-			for i := range v {
-				v[i] = 0.1 * rng.NormFloat64() / math.Pow(spread, float64(i%d)/(d-1))
+			net := make([]neuron, k)
+			for j := range net {
+				net[j] = neuron{make([]float64, d), 1 - 2*float64(j%2)}
+				for i := range net[j].v {
+					net[j].v[i] = 0.1 * rng.NormFloat64() / math.Pow(spread, float64(i)/(d-1))
+				}
 			}
-			for j := range sgn {
-				sgn[j] = 1 - 2*float64(j%2)
-			}
-			before := value(v, sgn)
-			got := newDescent(X, loss, beta).run(v, sgn, 300, false, generationSpan(context.Background()))
-			if after := value(v, sgn); math.Abs(got-after) > 1e-9*after || !(after < 0.9*before) {
-				t.Errorf("%s, spread %g: from %g to %g, reported %g", l.Name, spread, before, after, got)
+			before := value(net)
+			for _, how := range []pace{{steps: 300}, {steps: 300, gentle: true}, {steps: 300, join: true}} {
+				end, got := newDescent(X, loss, beta).run(net, how, generationSpan(context.Background()))
+				if after := value(end); math.Abs(got-after) > 1e-9*after || !(after < 0.9*before) {
+					t.Errorf("%s, spread %g, %+v: from %g to %g with %d neurons, reported %g", l.Name, spread, how, before, after, len(end), got)
+				}
+				if again := value(net); again != before {
+					t.Errorf("%s, spread %g, %+v: changes the network it was given", l.Name, spread, how)
+				}
+				if how.join && len(end) >= k {
+					t.Errorf("%s, spread %g: joins none of %d neurons", l.Name, spread, k)
+				}
 			}
 		}
 	}
