@@ -268,7 +268,7 @@ func (p *descent) run(net []neuron, how pace, t span) ([]neuron, float64) {
 		}
 		past = math.Max(past, float64(it)/float64(how.steps))
 		if how.join && it%meet == meet-1 {
-			if c := alike(y, sgn, 0.99); len(c.sgn) < len(sgn) {
+			if c := alike(y, sgn, 0.99); 0 < len(c.sgn) && len(c.sgn) < len(sgn) {
 				x, y, sgn = c.sum(x), c.sum(y), c.sgn
 				fit()
 			}

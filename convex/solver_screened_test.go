@@ -140,6 +140,11 @@ func TestDescent(t *testing.T) {
 					t.Errorf("%s, spread %g: joins none of %d neurons", l.Name, spread, k)
 				}
 			}
+			// Weight decay that leaves no neuron: the network that is best is empty.
+			end, got := newDescent(X, loss, 1e9*spread).run(net, pace{steps: 300, join: true}, generationSpan(context.Background()))
+			if zero := value(nil); len(end) > 0 || got != zero {
+				t.Errorf("%s, spread %g: %d neurons at %g where all weights should be zero at %g", l.Name, spread, len(end), got, zero)
+			}
 		}
 	}
 }
