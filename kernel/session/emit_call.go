@@ -61,11 +61,16 @@ func (em *emitter) read(a ast.Expr, to types.Type, s string) string {
 		if to == nil || !types.IsInterface(to) {
 			to = tv.Type
 		}
-		ts := em.typ(to)
-		h := "H_read_" + mangle(ts)
-		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + "))"
+		return "(" + em.passed(to, s) + ")"
 	}
 	return s
+}
+
+// passed takes a value through a function, which gives it a place of its own.
+func (em *emitter) passed(t types.Type, s string) string {
+	ts := em.typ(t)
+	h := "H_read_" + mangle(ts)
+	return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + ")"
 }
 
 // asInterface is a helper function that converts its argument to an interface.
@@ -135,10 +140,10 @@ func (em *emitter) bool(e ast.Expr, s string) string {
 			if b, ok := tv.Type.Underlying().(*types.Basic); ok && b.Info()&types.IsBoolean != 0 {
 				return em.helper("H_bool", "func H_bool(x bool) bool { return x }") + "(" + s + ")"
 			}
-			if u, ok := x.(*ast.UnaryExpr); ok && (u.Op == token.SUB || u.Op == token.XOR) { // it does not negate into such a place but ends the function
-				ts := em.typ(tv.Type)
-				h := "H_read_" + mangle(ts)
-				return em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + s + ")"
+			u, _ := x.(*ast.UnaryExpr)
+			b, _ := x.(*ast.BinaryExpr)
+			if u != nil && (u.Op == token.SUB || u.Op == token.XOR) || b != nil && (b.Op == token.SHL || b.Op == token.SHR) { // it does not negate or shift into such a place but ends the function
+				return em.passed(tv.Type, s)
 			}
 		}
 	}

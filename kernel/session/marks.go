@@ -85,7 +85,7 @@ func setLabel(unsafe.Pointer)
 // what is executed for it, by kind.
 //
 //go:linkname generators github.com/traefik/yaegi/interp.builtin
-var generators [3]func(node unsafe.Pointer)
+var generators [51]func(node unsafe.Pointer)
 
 const (
 	genNop    = 0
@@ -95,14 +95,20 @@ const (
 // step is what is executed for a node: it returns the next.
 type step func(frame unsafe.Pointer) step
 
-// hookMarks has the interpreter make stores of the assignments to R_line. It
-// tells whether the interpreter is the one that it knows.
-var hookMarks = sync.OnceValue(func() bool {
-	is := func(i int, name string) bool {
-		return strings.HasSuffix(runtime.FuncForPC(reflect.ValueOf(generators[i]).Pointer()).Name(), "/interp."+name)
-	}
+// generates tells whether a generator is interp's function of that name.
+func generates(i int, name string) bool {
+	return strings.HasSuffix(runtime.FuncForPC(reflect.ValueOf(generators[i]).Pointer()).Name(), "/interp."+name)
+}
+
+// layout is where a node of the interpreter has what is used of it.
+var layout nodeLayout
+
+type nodeLayout struct{ child, exec, ident, rval uintptr }
+
+// find looks for the fields, and tells whether they are what they should be.
+func (l *nodeLayout) find() bool {
 	roots, _ := reflect.TypeFor[interp.Interpreter]().FieldByName("roots")
-	if roots.Type == nil || !is(genNop, "nop") || !is(genAssign, "assign") {
+	if roots.Type == nil {
 		return false
 	}
 	node := roots.Type.Elem().Elem()
@@ -114,14 +120,34 @@ var hookMarks = sync.OnceValue(func() bool {
 		ident.Type.Kind() != reflect.String || rval.Type != reflect.TypeFor[reflect.Value]() {
 		return false
 	}
+	*l = nodeLayout{child.Offset, exec.Offset, ident.Offset, rval.Offset}
+	return true
+}
+
+func (l *nodeLayout) children(n unsafe.Pointer) []unsafe.Pointer {
+	return *(*[]unsafe.Pointer)(unsafe.Add(n, l.child))
+}
+
+func (l *nodeLayout) step(n unsafe.Pointer) *step  { return (*step)(unsafe.Add(n, l.exec)) }
+func (l *nodeLayout) name(n unsafe.Pointer) string { return *(*string)(unsafe.Add(n, l.ident)) }
+func (l *nodeLayout) value(n unsafe.Pointer) reflect.Value {
+	return *(*reflect.Value)(unsafe.Add(n, l.rval))
+}
+
+// hookMarks has the interpreter make stores of the assignments to R_line. It
+// tells whether the interpreter is the one that it knows.
+var hookMarks = sync.OnceValue(func() bool {
+	if !layout.find() || !generates(genNop, "nop") || !generates(genAssign, "assign") {
+		return false
+	}
 	nop, assign := generators[genNop], generators[genAssign]
 	generators[genAssign] = func(n unsafe.Pointer) {
-		children := *(*[]unsafe.Pointer)(unsafe.Add(n, child.Offset))
-		if len(children) != 2 || *(*string)(unsafe.Add(children[0], ident.Offset)) != "R_line" {
+		children := layout.children(n)
+		if len(children) != 2 || layout.name(children[0]) != "R_line" {
 			assign(n)
 			return
 		}
-		v := *(*reflect.Value)(unsafe.Add(children[1], rval.Offset))
+		v := layout.value(children[1])
 		at := int64(0)
 		if k, ok := v.Interface().(constant.Value); ok {
 			at, _ = constant.Int64Val(k)
@@ -129,7 +155,7 @@ var hookMarks = sync.OnceValue(func() bool {
 			at = v.Int()
 		}
 		nop(n)
-		p := (*step)(unsafe.Add(n, exec.Offset))
+		p := layout.step(n)
 		next := (*p)(nil) // doing nothing returns it
 		*p = func(unsafe.Pointer) step {
 			mark().line.Store(at)

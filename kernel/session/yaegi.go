@@ -71,7 +71,7 @@ func newMachine(o Options) (*machine, error) {
 	m.Interpreter = interp.New(interp.Options{Stdout: o.Stdout, Stderr: m.trace, Stdin: strings.NewReader(""), Env: os.Environ()})
 	v := reflect.ValueOf(m.Interpreter).Elem()
 	id, done, cancel := v.FieldByName("id"), v.FieldByName("done"), v.FieldByName("cancelChan")
-	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !v.FieldByName("frame").IsValid() || !v.FieldByName("universe").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() || !hookMarks() {
+	if !id.IsValid() || id.Kind() != reflect.Uint64 || !v.FieldByName("roots").IsValid() || !v.FieldByName("scopes").IsValid() || !v.FieldByName("frame").IsValid() || !v.FieldByName("universe").IsValid() || !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() || !cancel.IsValid() || cancel.Kind() != reflect.Bool || !checkLayout() || !hookMarks() || !hookShifts() {
 		return nil, fmt.Errorf("session: this version of yaegi is not the one the session was written for")
 	}
 	m.id = (*uint64)(unsafe.Pointer(id.UnsafeAddr()))
