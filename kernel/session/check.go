@@ -287,6 +287,8 @@ func (t *tx) spell(ty types.Type, refs map[string]bool) string {
 		case *types.Named:
 			o := x.Obj()
 			switch {
+			case t.locals[o] != nil:
+				refs[t.locals[o].Obj().Name()] = true
 			case inMain(o) && !topLevel(o):
 				panic(&CellError{Kind: KindType, Cell: t.n, Msg: "a top-level variable cannot have the function-local type " + o.Name()})
 			case inMain(o):
@@ -331,7 +333,7 @@ func (t *tx) spell(ty types.Type, refs map[string]bool) string {
 		}
 	}
 	walk(ty)
-	return types.TypeString(ty, func(p *types.Package) string {
+	return types.TypeString(t.lifted(ty), func(p *types.Package) string {
 		if p.Path() == mainPath {
 			return ""
 		}
@@ -339,6 +341,63 @@ func (t *tx) spell(ty types.Type, refs map[string]bool) string {
 		t.s.aliases.Store(a, p.Path())
 		return a
 	})
+}
+
+// lifted is a type with those at the top for the types of functions in it.
+func (t *tx) lifted(ty types.Type) types.Type {
+	if n, ok := types.Unalias(ty).(*types.Named); ok && t.locals[n.Obj()] != nil {
+		return t.locals[n.Obj()]
+	}
+	if len(t.locals) == 0 {
+		return ty
+	}
+	return rebuilt(ty, t.lifted)
+}
+
+// rebuilt is a type with others for its parts.
+func rebuilt(t types.Type, part func(types.Type) types.Type) types.Type {
+	switch x := t.(type) {
+	case *types.Pointer:
+		return types.NewPointer(part(x.Elem()))
+	case *types.Slice:
+		return types.NewSlice(part(x.Elem()))
+	case *types.Array:
+		return types.NewArray(part(x.Elem()), x.Len())
+	case *types.Map:
+		return types.NewMap(part(x.Key()), part(x.Elem()))
+	case *types.Chan:
+		return types.NewChan(x.Dir(), part(x.Elem()))
+	case *types.Signature:
+		return types.NewSignatureType(nil, nil, nil, part(x.Params()).(*types.Tuple), part(x.Results()).(*types.Tuple), x.Variadic())
+	case *types.Tuple: // without the names of parameters
+		vs := make([]*types.Var, x.Len())
+		for i := range vs {
+			vs[i] = types.NewVar(token.NoPos, nil, "", part(x.At(i).Type()))
+		}
+		return types.NewTuple(vs...)
+	case *types.Struct:
+		vs := make([]*types.Var, x.NumFields())
+		tags := make([]string, len(vs))
+		for i := range vs {
+			f := x.Field(i)
+			vs[i], tags[i] = types.NewField(f.Pos(), f.Pkg(), f.Name(), part(f.Type()), f.Embedded()), x.Tag(i)
+		}
+		return types.NewStruct(vs, tags)
+	case *types.Named:
+		if x.TypeArgs().Len() == 0 {
+			return x
+		}
+		var args []types.Type
+		for a := range x.TypeArgs().Types() {
+			args = append(args, part(a))
+		}
+		n, err := types.Instantiate(nil, x.Origin(), args, false)
+		if err != nil {
+			panic(err)
+		}
+		return n
+	}
+	return t
 }
 
 // shortType makes a spelled type readable again.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/constant"
+	"go/parser"
 	"go/token"
 	"go/types"
 	"regexp"
@@ -20,12 +21,13 @@ type emission struct {
 	insts    map[string]string
 	helpers  map[string]bool
 	pending  []instance // generic instances still to be written
-	oldVars  []string
+	gone     []string   // declarations that end with the transaction
 	newTypes []emittedType
+	locals   map[*types.TypeName]*types.Named // see local
 }
 
 func newEmission() emission {
-	return emission{insts: map[string]string{}, helpers: map[string]bool{}}
+	return emission{insts: map[string]string{}, helpers: map[string]bool{}, locals: map[*types.TypeName]*types.Named{}}
 }
 
 // emitter writes checked Go in the subset that yaegi runs right.
@@ -145,7 +147,7 @@ func (em *emitter) named(x *types.Named) string {
 		}
 		return d.emitted
 	case inMain(o):
-		return o.Name() // local to a function
+		return em.local(x)
 	case x.TypeArgs().Len() > 0:
 		if _, ok := x.Underlying().(*types.Struct); ok {
 			panic(&CellError{Kind: KindInterpreter, Cell: em.t.n, Msg: "the generic type " + types.TypeString(x, (*types.Package).Name) + " of a compiled package is not available in cells"})
@@ -153,6 +155,66 @@ func (em *emitter) named(x *types.Named) string {
 		return em.typ(x.Underlying()) // iter.Seq[T] and the like
 	}
 	return em.pkg(o.Pkg().Path()) + "." + o.Name()
+}
+
+// local is the emitted name of a type that a function declares. It stands at the
+// top like the others: yaegi takes two of one name in two functions for one, and
+// helpers and generic instances, which stand there too, mention it.
+func (em *emitter) local(n *types.Named) string {
+	t, o := em.t, n.Obj()
+	if top := t.locals[o]; top != nil {
+		return top.Obj().Name()
+	}
+	t.s.versions[o.Name()]++
+	name := fmt.Sprintf("%s%st%d", o.Name(), sep, t.s.versions[o.Name()])
+	t.locals[o] = types.NewNamed(types.NewTypeName(token.NoPos, o.Pkg(), name, nil), n.Underlying(), nil)
+	em.defineType(name, n)
+	// the checker finds it while the cell is emitted, see instance
+	refs := map[string]bool{}
+	x, err := parser.ParseExpr(t.spell(n.Underlying(), refs))
+	if err != nil {
+		panic(err)
+	}
+	clearPos(x)
+	t.w.decls[name] = &decl{kind: declType, key: name, spec: &ast.TypeSpec{Name: ident(name), Type: x}, emitted: name, refs: refs}
+	t.gone = append(t.gone, name)
+	return name
+}
+
+// locals writes the types that a body declares: its assertions must know of all.
+func (em *emitter) locals(body *ast.BlockStmt) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		if ts, ok := n.(*ast.TypeSpec); ok && !ts.Assign.IsValid() {
+			if n, ok := em.info.TypeOf(ts.Name).(*types.Named); ok {
+				em.local(n)
+			}
+		}
+		return true
+	})
+}
+
+// typeID names a static type in emitted code, see rt.typeID.
+func (em *emitter) typeID(ty types.Type) int {
+	components(ty, func(n *types.Named) {
+		if !topLevel(n.Obj()) {
+			em.local(n)
+		}
+	})
+	return em.t.s.rt.typeID(em.t.lifted(ty))
+}
+
+// defineType writes the declaration of a type, without its own methods.
+func (em *emitter) defineType(name string, n *types.Named) {
+	t := em.t
+	u := em.underlying(name, n)
+	t.typeDefs.WriteString("type " + name + " " + u + "\n")
+	t.nameType(name, n)
+	em.promoted(n, name)
+	switch n.Underlying().(type) {
+	case *types.Struct, *types.Interface, *types.Pointer:
+	default: // of a type without methods yaegi keeps no name in an interface
+		fmt.Fprintf(&t.out, "func (%s) R_named() {}\n", name)
+	}
 }
 
 // underlying writes what stands behind the name of a declared type.

@@ -112,7 +112,7 @@ func (em *emitter) box(src, dst types.Type) (string, bool) {
 	switch n := namedOf(dst); {
 	case it.NumMethods() == 0: // without methods the value itself is what yaegi stores
 		_, isStruct := src.Underlying().(*types.Struct)
-		if own == nil || isPointer(src) || (isStruct || !topLevel(own.Obj())) && types.NewMethodSet(types.NewPointer(own)).Len() == 0 { // see hasTwins
+		if own == nil || isPointer(src) || isStruct && types.NewMethodSet(types.NewPointer(own)).Len() == 0 { // see hasTwins
 			return "", false
 		}
 		conv = em.anyHelper()
@@ -324,7 +324,7 @@ func (em *emitter) formatted(a ast.Expr, s string) string {
 	if _, ok := tv.Type.(*types.Tuple); ok {
 		return s
 	}
-	return fmt.Sprintf("R_.Fmt(%d, %s)", em.t.s.rt.typeID(tv.Type), s)
+	return fmt.Sprintf("R_.Fmt(%d, %s)", em.typeID(tv.Type), s)
 }
 
 // coded hands an argument to package json with its static type: see json.go.
@@ -339,7 +339,7 @@ func (em *emitter) coded(callee types.Object, i int, a ast.Expr, s string) strin
 	case !mentionsSession(t) && !special(t):
 		return s
 	}
-	return fmt.Sprintf("R_.%s(%d, %s)", f, em.t.s.rt.typeID(t), s)
+	return fmt.Sprintf("R_.%s(%d, %s)", f, em.typeID(t), s)
 }
 
 // toWriter converts a session value to io.Writer before package fmt sees it.

@@ -56,7 +56,7 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 	for k := range t.helpers {
 		t.s.helpers[k] = true
 	}
-	for _, k := range t.oldVars {
+	for _, k := range t.gone {
 		delete(t.w.decls, k)
 	}
 	return nil
@@ -79,14 +79,7 @@ func (em *emitter) declaration(d *decl) {
 			return
 		}
 		t.setup = append(t.setup, fmt.Sprintf("R_.Forget(%q)", typeKey(n)))
-		t.typeDefs.WriteString("type " + d.emitted + " " + em.underlying(d.emitted, n) + "\n")
-		t.nameType(d.emitted, n)
-		em.promoted(n, d.emitted)
-		switch n.Underlying().(type) {
-		case *types.Struct, *types.Interface, *types.Pointer:
-		default: // of a type without methods yaegi keeps no name in an interface
-			fmt.Fprintf(&t.out, "func (%s) R_named() {}\n", d.emitted)
-		}
+		em.defineType(d.emitted, n)
 	case declVar:
 		gd := t.s.synthetic(d).(*ast.GenDecl)
 		o := em.info.Defs[gd.Specs[0].(*ast.ValueSpec).Names[0]]
@@ -152,6 +145,7 @@ func (em *emitter) bridges() {
 func (em *emitter) entryBody(body *ast.BlockStmt, last []ast.Expr) string {
 	em.refs = map[string]bool{}
 	em.fn = &function{results: types.NewTuple()}
+	em.locals(body)
 	var b strings.Builder
 	framed := defers(body)
 	if framed {
@@ -235,7 +229,7 @@ func (em *emitter) show(e ast.Expr) string {
 		}
 		var ids, vs []string
 		for i := range tu.Len() {
-			ids = append(ids, strconv.Itoa(em.t.s.rt.typeID(tu.At(i).Type())))
+			ids = append(ids, strconv.Itoa(em.typeID(tu.At(i).Type())))
 			vs = append(vs, em.fresh("v"))
 		}
 		call := ""
@@ -252,7 +246,7 @@ func (em *emitter) show(e ast.Expr) string {
 	if types.IsInterface(tv.Type) { // its dynamic type may have methods that only yaegi can find
 		show = em.showAny()
 	}
-	return line + fmt.Sprintf("%s(%d, %s)\n", show, em.t.s.rt.typeID(tv.Type), em.expr(e))
+	return line + fmt.Sprintf("%s(%d, %s)\n", show, em.typeID(tv.Type), em.expr(e))
 }
 
 // showAny is a helper that shows a value of interface type as yaegi holds it.

@@ -199,7 +199,7 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			return em.helper(h, fmt.Sprintf("func %s(x interface{}) (%s, bool) { return x, x != nil }", h, ts)) + "(" + x + ")"
 		}
 		h := "H_must_" + mangle(ts)
-		return em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif x == nil { R_.NoMethod(&x, %d) }\nreturn x\n}", h, ts, em.t.s.rt.typeID(to))) + "(" + x + ")"
+		return em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif x == nil { R_.NoMethod(&x, %d) }\nreturn x\n}", h, ts, em.typeID(to))) + "(" + x + ")"
 	}
 	if ok && it.NumMethods() > 0 && (from.Underlying().(*types.Interface).NumMethods() == 0 || !compiled || t == nil || inMain(t.Obj())) {
 		ts := em.typ(to)
@@ -216,7 +216,7 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			// yaegi's assertion of nil panics
 			h, none := "H_some"+strings.TrimPrefix(w, "H_wrap"), "return R_.None()"
 			if !pair {
-				h, none = "H_must"+strings.TrimPrefix(w, "H_wrap"), fmt.Sprintf("R_.NoMethod(&x, %d)", em.t.s.rt.typeID(to))
+				h, none = "H_must"+strings.TrimPrefix(w, "H_wrap"), fmt.Sprintf("R_.NoMethod(&x, %d)", em.typeID(to))
 			}
 			return em.helper(h, fmt.Sprintf("func %s(x interface{}) interface{} {\ny := %s(x)\nif y == nil { %s }\nreturn y\n}", h, w, none)) + "(" + x + ").(" + ts + ")"
 		}
@@ -225,7 +225,7 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 			return as + "(" + x + ")"
 		}
 		h := "H_must" + strings.TrimPrefix(as, "H_as")
-		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoMethod(&x, %d)\nvar z %s\nreturn z\n}", h, ts, as, em.t.s.rt.typeID(to), ts))
+		em.helper(h, fmt.Sprintf("func %s(x interface{}) %s {\nif y, ok := %s(x); ok { return y }\nR_.NoMethod(&x, %d)\nvar z %s\nreturn z\n}", h, ts, as, em.typeID(to), ts))
 		return h + "(" + x + ")"
 	}
 	if !ok && from.Underlying().(*types.Interface).NumMethods() == 0 && em.hasTwins(to) {
@@ -251,7 +251,7 @@ func (em *emitter) hasTwins(t types.Type) bool {
 		return false
 	}
 	if n, ok := types.Unalias(t).(*types.Named); ok {
-		return topLevel(n.Obj()) && !types.IsInterface(t)
+		return inMain(n.Obj()) && !types.IsInterface(t)
 	}
 	return slices.ContainsFunc(em.sessionTypes(), func(n *types.Named) bool {
 		return !types.IsInterface(n) && types.Identical(n.Underlying(), t)
@@ -364,7 +364,8 @@ func (em *emitter) implementers(it *types.Interface, pointers bool) []*types.Nam
 	})
 }
 
-// sessionTypes lists the session's types, as far as the cell can reach them.
+// sessionTypes lists the session's types, as far as the cell can reach them:
+// of those of functions the ones that it has emitted.
 func (em *emitter) sessionTypes() []*types.Named {
 	var pkg *types.Package
 	for _, o := range em.info.Defs {
@@ -384,6 +385,11 @@ func (em *emitter) sessionTypes() []*types.Named {
 		}
 		if nt, ok := tn.Type().(*types.Named); ok && nt.TypeParams().Len() == 0 {
 			out = append(out, nt)
+		}
+	}
+	for _, t := range em.t.newTypes {
+		if !topLevel(t.typ.Obj()) {
+			out = append(out, t.typ)
 		}
 	}
 	return out

@@ -181,6 +181,7 @@ func (em *emitter) function(fd *ast.FuncDecl, name string) {
 	}
 	sg := f.Signature()
 	em.fn = nil
+	em.locals(fd.Body)
 	ps := em.namedSignature(fd.Type, sg)
 	if sg.Recv() != nil {
 		recv := em.fresh("u")

@@ -821,12 +821,7 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 			default:
 				o.WriteString("var " + names + " = " + em.exprs(v.Values) + "\n")
 			}
-		case *ast.TypeSpec:
-			tn, ok := em.info.Defs[v.Name].(*types.TypeName)
-			if ok && !v.Assign.IsValid() {
-				o.WriteString("type " + v.Name.Name + " " + em.typ(tn.Type().Underlying()) + "\n")
-			}
-		}
+		} // a type is written where it is mentioned, see local
 	}
 	return o.String()
 }

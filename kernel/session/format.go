@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"go/token"
 	"go/types"
 	"io"
 	"reflect"
@@ -133,14 +132,21 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 		return
 	}
 	defer func() { p.depth-- }()
-	if t == nil || types.IsInterface(t) {
+	if static := t; t == nil || types.IsInterface(t) {
 		var name string
 		v, name = plain(v)
 		if t = p.r.dynamic(name); t == nil && v.IsValid() {
 			t = p.r.typeBehind(v.Type())
 		}
 		if !v.IsValid() {
-			p.b.WriteString("<nil>")
+			switch {
+			case !p.sharp || p.depth == 1:
+				p.b.WriteString("<nil>")
+			case static == nil:
+				p.b.WriteString("interface {}(nil)")
+			default:
+				p.b.WriteString(typeString(unnamed(static)) + "(nil)")
+			}
 			return
 		}
 	}
@@ -160,7 +166,7 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 	}
 	name := ""
 	if p.sharp {
-		name = typeString(t)
+		name = typeString(unnamed(t))
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Struct:
@@ -186,6 +192,8 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 		switch {
 		case v.Kind() != reflect.Pointer:
 			p.compiled(v)
+		case v.IsNil() && p.sharp:
+			p.b.WriteString("(" + name + ")(nil)")
 		case v.IsNil():
 			p.b.WriteString("<nil>")
 		case composite(v.Elem()) && (p.depth == 1 || p.show && p.depth < 6):
@@ -220,7 +228,12 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 		p.mapValue(v, u, name)
 	case *types.Signature:
 		if v.Kind() == reflect.Func && v.IsNil() {
-			p.b.WriteString("<nil>")
+			if p.sharp {
+				name = "(" + name + ")(nil)"
+			} else {
+				name = "<nil>"
+			}
+			p.b.WriteString(name)
 		} else {
 			p.b.WriteString(typeString(t))
 		}
@@ -251,6 +264,10 @@ func (p *printer) mapValue(v reflect.Value, t *types.Map, name string) {
 	}
 	open, end := "map[", "]"
 	if p.sharp {
+		if v.IsNil() {
+			p.b.WriteString(name + "(nil)")
+			return
+		}
 		open, end = name+"{", "}"
 	}
 	p.b.WriteString(open)
@@ -272,30 +289,24 @@ func (p *printer) mapValue(v reflect.Value, t *types.Map, name string) {
 // holdsAny tells a slice, array or map of values of any type, which may be of
 // the session's.
 func holdsAny(v reflect.Value) bool {
-	if !v.IsValid() {
+	if !v.IsValid() || v.Kind() != reflect.Array && v.Kind() != reflect.Slice && v.Kind() != reflect.Map || v.Kind() != reflect.Array && v.IsNil() {
 		return false
 	}
-	switch v.Kind() {
-	case reflect.Slice, reflect.Array, reflect.Map:
-		if v.Type().PkgPath() != "" || v.Kind() != reflect.Array && v.IsNil() {
-			return false
-		}
-		t := v.Type().Elem()
-		for range 8 { // a type may contain itself
-			switch t.Kind() {
-			case reflect.Interface:
-				return true
-			case reflect.Struct:
-				return t.String() == "interp.valueInterface"
-			case reflect.Slice, reflect.Array, reflect.Map:
-				if t.PkgPath() != "" {
-					return false
-				}
-				t = t.Elem()
-			default:
-				return false
-			}
-		}
+	return madeOfAny(v.Type(), 8)
+}
+
+// madeOfAny is holdsAny for a type, to a depth: a type may contain itself.
+func madeOfAny(t reflect.Type, depth int) bool {
+	if depth == 0 || t.PkgPath() != "" {
+		return t.Kind() == reflect.Struct && t.String() == "interp.valueInterface"
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Map:
+		return madeOfAny(t.Key(), depth-1) || madeOfAny(t.Elem(), depth-1)
+	case reflect.Slice, reflect.Array:
+		return madeOfAny(t.Elem(), depth-1)
 	}
 	return false
 }
@@ -322,16 +333,23 @@ func (p *printer) anys(v reflect.Value) {
 		elem()
 		return true
 	}
+	value := func(e reflect.Value) {
+		if p.sharp && e.Kind() == reflect.Interface && e.IsNil() {
+			p.b.WriteString(p.r.typeText(e.Type()) + "(nil)")
+			return
+		}
+		p.value(e, nil)
+	}
 	if v.Kind() == reflect.Map {
 		for i, k := range sortedKeys(v) {
-			if !each(i, func() { p.value(k, nil); p.b.WriteByte(':'); p.value(v.MapIndex(k), nil) }) {
+			if !each(i, func() { value(k); p.b.WriteByte(':'); value(v.MapIndex(k)) }) {
 				return
 			}
 		}
 		return
 	}
 	for i := range v.Len() {
-		if !each(i, func() { p.value(v.Index(i), nil) }) {
+		if !each(i, func() { value(v.Index(i)) }) {
 			return
 		}
 	}
@@ -506,6 +524,9 @@ func (r *rt) callMethod(v reflect.Value, t types.Type, name string, addressable 
 // typeString is a type as Go prints it.
 func typeString(t types.Type) string {
 	s := tight(ownTypes(types.TypeString(t, (*types.Package).Name)))
+	if strings.Contains(s, sep) {
+		s = localMark.ReplaceAllString(s, "")
+	}
 	if !strings.Contains(s, "{") {
 		return s
 	}
@@ -540,6 +561,8 @@ func tight(s string) string {
 	}
 	return b.String()
 }
+
+var localMark = regexp.MustCompile(sep + `t\d+`) // see emitter.local
 
 var braces = regexp.MustCompile(`(struct|interface)\{\}?|\}`)
 
@@ -661,33 +684,21 @@ func (r *rt) typeName(v any) (string, bool) {
 	case nil:
 		return "", false
 	}
+	if _, t := r.behind(v); t != nil {
+		return typeString(t), true
+	}
 	t := reflect.TypeOf(v)
 	return r.typeText(t), strings.Contains(t.String(), nameKey+":")
 }
 
-// unnamed is a type without the names of its functions' parameters.
+// unnamed is a type without the names of its functions' parameters, and without
+// any, as package reflect has it.
 func unnamed(t types.Type) types.Type {
-	switch x := t.(type) {
-	case *types.Pointer:
-		return types.NewPointer(unnamed(x.Elem()))
-	case *types.Slice:
-		return types.NewSlice(unnamed(x.Elem()))
-	case *types.Array:
-		return types.NewArray(unnamed(x.Elem()), x.Len())
-	case *types.Map:
-		return types.NewMap(unnamed(x.Key()), unnamed(x.Elem()))
-	case *types.Chan:
-		return types.NewChan(x.Dir(), unnamed(x.Elem()))
-	case *types.Tuple:
-		vs := make([]*types.Var, x.Len())
-		for i := range vs {
-			vs[i] = types.NewVar(token.NoPos, nil, "", unnamed(x.At(i).Type()))
-		}
-		return types.NewTuple(vs...)
-	case *types.Signature:
-		return types.NewSignatureType(nil, nil, nil, unnamed(x.Params()).(*types.Tuple), unnamed(x.Results()).(*types.Tuple), x.Variadic())
+	t = types.Unalias(t)
+	if it, ok := t.(*types.Interface); ok && it.Empty() {
+		return types.NewInterfaceType(nil, nil) // package types calls its own any
 	}
-	return t
+	return rebuilt(t, unnamed)
 }
 
 // typeText is the name of a type of package reflect in which types of the
@@ -792,18 +803,33 @@ func panicText(v any) string {
 	}
 	m = positionPrefix.ReplaceAllString(m, "")
 	switch {
-	case strings.Contains(m, "on zero Value"), strings.Contains(m, "reflect: call of") && strings.Contains(m, "on zero"):
+	case strings.Contains(m, "on zero Value"), strings.Contains(m, "reflect: call of") && strings.Contains(m, "on zero"), strings.Contains(m, "reflect: Method on nil"):
 		return "runtime error: invalid memory address or nil pointer dereference"
 	case strings.Contains(m, "reflect: slice index out of range"), strings.Contains(m, "reflect: array index out of range"), strings.Contains(m, "reflect: string index out of range"):
 		return "runtime error: index out of range"
 	case strings.Contains(m, "reflect.Value.Slice") && strings.Contains(m, "out of"):
 		return "runtime error: slice bounds out of range"
+	case m == "reflect.MakeSlice: negative len":
+		return "runtime error: makeslice: len out of range"
+	case m == "reflect.MakeSlice: negative cap", m == "reflect.MakeSlice: len > cap":
+		return "runtime error: makeslice: cap out of range"
+	case m == "reflect.MakeChan: negative buffer size":
+		return "makechan: size out of range"
 	}
 	return m
 }
 
 // recovered is what recover returns for a panic value.
 func recovered(v any) any {
+	if p, ok := v.(interp.Panic); ok {
+		v = p.Value
+	}
+	if rv, ok := v.(reflect.Value); ok && rv.IsValid() && rv.CanInterface() {
+		v = rv.Interface()
+	}
+	if _, name := plain(reflect.ValueOf(v)); name != "" { // which only the interpreter's form has
+		return v
+	}
 	v = panicValue(v)
 	switch x := v.(type) {
 	case string:

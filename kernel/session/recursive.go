@@ -251,9 +251,9 @@ func direction(c *types.Chan) reflect.ChanDir {
 	return reflect.BothDir
 }
 
-// nameOf is the emitted name of a type declared at the top, "" for others.
+// nameOf is the emitted name of a type of the session, "" for others.
 func (k *knot) nameOf(t types.Type) string {
-	if n, ok := types.Unalias(t).(*types.Named); ok && topLevel(n.Obj()) {
+	if n, ok := types.Unalias(t).(*types.Named); ok && inMain(n.Obj()) {
 		return k.em.typ(n)
 	}
 	return ""

@@ -80,22 +80,53 @@ func (r *rt) custom(s shown) any {
 	return c
 }
 
-// sortValues orders map keys.
-func sortValues(keys []reflect.Value) {
-	slices.SortFunc(keys, func(a, b reflect.Value) int {
-		a, _ = plain(a)
-		b, _ = plain(b)
-		switch {
-		case !a.IsValid() || !b.IsValid() || a.Kind() != b.Kind():
-		case a.CanInt():
-			return cmp.Compare(a.Int(), b.Int())
-		case a.CanUint():
-			return cmp.Compare(a.Uint(), b.Uint())
-		case a.CanFloat():
-			return cmp.Compare(a.Float(), b.Float())
-		case a.Kind() == reflect.String:
-			return cmp.Compare(a.String(), b.String())
-		}
+// sortValues orders map keys as package fmt does.
+func sortValues(keys []reflect.Value) { slices.SortFunc(keys, compareKeys) }
+
+func compareKeys(a, b reflect.Value) int {
+	a, _ = plain(a)
+	b, _ = plain(b)
+	switch {
+	case !a.IsValid() || !b.IsValid(): // nil comes first
+		return cmp.Compare(boolInt(a.IsValid()), boolInt(b.IsValid()))
+	case a.Kind() != b.Kind():
 		return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b))
-	})
+	case a.CanInt():
+		return cmp.Compare(a.Int(), b.Int())
+	case a.CanUint():
+		return cmp.Compare(a.Uint(), b.Uint())
+	case a.CanFloat():
+		return cmp.Compare(a.Float(), b.Float())
+	case a.CanComplex():
+		x, y := a.Complex(), b.Complex()
+		return cmp.Or(cmp.Compare(real(x), real(y)), cmp.Compare(imag(x), imag(y)))
+	}
+	switch a.Kind() {
+	case reflect.Bool:
+		return cmp.Compare(boolInt(a.Bool()), boolInt(b.Bool()))
+	case reflect.String:
+		return cmp.Compare(a.String(), b.String())
+	case reflect.Pointer, reflect.Chan, reflect.UnsafePointer:
+		return cmp.Compare(a.Pointer(), b.Pointer())
+	case reflect.Struct:
+		for i := range min(a.NumField(), b.NumField()) {
+			if c := compareKeys(a.Field(i), b.Field(i)); c != 0 {
+				return c
+			}
+		}
+	case reflect.Array:
+		for i := range min(a.Len(), b.Len()) {
+			if c := compareKeys(a.Index(i), b.Index(i)); c != 0 {
+				return c
+			}
+		}
+	}
+	return 0
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -489,7 +489,7 @@ func (t *tx) checkStatements(changed map[string]bool) (*checked, error) {
 	}
 	t.namePackages(decls, c.info, func(string) bool { return true }) // a later variable may take the name
 	for n := range old {
-		t.oldVars = append(t.oldVars, n+sep+"old")
+		t.gone = append(t.gone, n+sep+"old")
 	}
 	return c, nil
 }
