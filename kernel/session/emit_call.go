@@ -34,6 +34,12 @@ func (em *emitter) call(e *ast.CallExpr) string {
 			s = parenType(em.typ(em.info.TypeOf(e))) + "(" + s + ")"
 		}
 	}
+	if se, ok := fun.(*ast.SelectorExpr); ok { // yaegi puts a form around what comes of a call in a loop, if it found one there before
+		o, it := em.info.Uses[se.Sel], em.info.TypeOf(e)
+		if o != nil && o.Pkg() != nil && holds(o.Pkg().Path()) && it != nil && types.IsInterface(it) && it.Underlying().(*types.Interface).NumMethods() == 0 {
+			return "(" + em.helper("H_form", "func H_form(x interface{}) interface{} { y := R_.Form(&x); return y }") + "(" + s + "))"
+		}
+	}
 	return s
 }
 
@@ -46,7 +52,11 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 	if it, ok := ty.Underlying().(*types.Interface); ok && (it.NumMethods() > 0 || sessionNamed(em.info.TypeOf(arg)) != nil) && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
 		return em.to(arg, ty)
 	}
-	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
+	s := em.expr(arg)
+	if types.IsInterface(ty) {
+		s = em.bool(arg, s)
+	}
+	return parenType(em.typ(ty)) + "(" + s + ")"
 }
 
 // read takes the value of an element, a field or a pointer's target at once,
@@ -245,7 +255,9 @@ func (em *emitter) args(e *ast.CallExpr) string {
 			s = em.expr(a)
 		case !types.IsInterface(to):
 			s = em.to(a, to)
-		case pkg != nil && (namedOf(to) == nil || to.Underlying().(*types.Interface).NumMethods() == 0): // compiled code takes the value itself
+		case pkg != nil && to.Underlying().(*types.Interface).NumMethods() == 0 && i < sg.Params().Len() && sg.Params().At(i).Name() == "key": // which is compared
+			s = em.key(a, to)
+		case pkg != nil && (namedOf(to) == nil || to.Underlying().(*types.Interface).NumMethods() == 0) && !holds(pkg.Path()): // compiled code takes the value itself
 			s = em.bool(a, em.expr(a))
 		default:
 			if s = em.to(a, to); pkg == nil && isCall(a) { // see box
@@ -363,6 +375,16 @@ func spawns(path string) bool {
 		return true
 	}
 	return strings.HasPrefix(path, "github.com/gonvex/gonvex/")
+}
+
+// holds tells a compiled package that gives back what it is given as any: it
+// takes the interpreter's form, which has the name of the type.
+func holds(path string) bool {
+	switch path {
+	case "container/heap", "container/list", "container/ring", "context", "sync", "sync/atomic":
+		return true
+	}
+	return false
 }
 
 // guard wraps a function value handed to such a package: a panic on a foreign

@@ -44,9 +44,9 @@ func (em *emitter) expr(e ast.Expr) string {
 			return n
 		}
 		if m, ok := em.info.TypeOf(e.X).Underlying().(*types.Map); ok {
-			return em.expr(e.X) + "[" + em.key(e.Index, m.Key()) + "]"
+			return em.operand(e.X) + "[" + em.key(e.Index, m.Key()) + "]"
 		}
-		return em.expr(e.X) + "[" + em.expr(e.Index) + "]"
+		return em.operand(e.X) + "[" + em.expr(e.Index) + "]"
 	case *ast.IndexListExpr:
 		if n := em.instantiated(e.X); n != "" {
 			return n
@@ -89,6 +89,14 @@ func (em *emitter) expr(e ast.Expr) string {
 	return ""
 }
 
+// operand writes what is indexed or called: yaegi fails on what is received.
+func (em *emitter) operand(x ast.Expr) string {
+	if receives(x) {
+		return em.passed(em.info.TypeOf(x), em.expr(x))
+	}
+	return em.expr(x)
+}
+
 // zeroInterface writes *new(T) for an interface T: what yaegi reads through a
 // pointer is not nil.
 func (em *emitter) zeroInterface(e *ast.StarExpr) (string, bool) {
@@ -97,12 +105,18 @@ func (em *emitter) zeroInterface(e *ast.StarExpr) (string, bool) {
 	if !ok || t == nil || !types.IsInterface(t) || !em.info.Types[c.Fun].IsBuiltin() || !em.info.Types[c.Args[0]].IsType() {
 		return "", false
 	}
-	ts := em.typ(t)
-	return em.helper("H_zero_"+mangle(ts), fmt.Sprintf("func H_zero_%s() %s { var z %s; return z }", mangle(ts), ts, ts)) + "()", true
+	return em.zero(t), true
 }
 
-// key writes a map's key or, for an array or slice, an index: of type any it is
-// the value alone, for yaegi compares its own forms of values by their places.
+// zero writes the zero value of a type by a function.
+func (em *emitter) zero(t types.Type) string {
+	ts := em.typ(t)
+	h := "H_zero_" + mangle(ts)
+	return em.helper(h, fmt.Sprintf("func %s() %s { var z %s; return z }", h, ts, ts)) + "()"
+}
+
+// key writes a map's key or, for an array or slice, an index. Of an interface it
+// is in one form, see keys.go.
 func (em *emitter) key(e ast.Expr, t types.Type) string {
 	if t == nil {
 		return em.to(e, t)
@@ -110,18 +124,23 @@ func (em *emitter) key(e ast.Expr, t types.Type) string {
 	if em.info.Types[e].IsNil() && !types.IsInterface(t) { // package reflect has no nil of all types
 		return parenType(em.typ(t)) + "(nil)"
 	}
-	if it, ok := t.Underlying().(*types.Interface); !ok || it.NumMethods() > 0 {
-		if !holdsInterface(t, false) {
-			return em.to(e, t)
+	src, key := em.info.TypeOf(e), em.to(e, t)
+	it, ok := t.Underlying().(*types.Interface)
+	switch {
+	case ok && it.NumMethods() > 0 && em.info.Types[e].IsNil() && !holdsInterface(t, false):
+		return em.zero(t)
+	case isError(t):
+		return "R_.ErrorKey(" + key + ")"
+	case ok && it.NumMethods() == 0: // yaegi has forms of its own for some values
+		if em.info.Types[e].IsNil() || !types.IsInterface(src) && sessionNamed(src) == nil {
+			return key
 		}
-		ts := em.typ(t)
-		h := "H_key_" + mangle(ts)
-		return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { R_.Same(&x); return x }", h, ts, ts)) + "(" + em.to(e, t) + "))"
+	case !holdsInterface(t, !ok):
+		return key
 	}
-	if src := em.info.TypeOf(e); !em.info.Types[e].IsNil() && (types.IsInterface(src) || sessionNamed(src) != nil) {
-		return "R_.Key(" + em.expr(e) + ")"
-	}
-	return em.bool(e, em.expr(e))
+	ts := em.typ(t)
+	h := "H_key_" + mangle(ts)
+	return "(" + em.helper(h, fmt.Sprintf("func %s(x %s) %s { R_.Same(&x); return x }", h, ts, ts)) + "(" + key + "))"
 }
 
 // holdsInterface tells an interface with methods that is no compiled package's,
@@ -231,10 +250,27 @@ func (em *emitter) assert(x string, from, to types.Type, pair bool) string {
 	if !ok && from.Underlying().(*types.Interface).NumMethods() == 0 && em.hasTwins(to) {
 		return em.exact(to, pair) + "(" + x + ")"
 	}
-	if compiled && f.Obj().Pkg() != nil && t != nil && inMain(t.Obj()) {
+	if compiled && t != nil && inMain(t.Obj()) {
 		x = "R_.Unwrap(" + x + ")"
 	}
+	if !compiled && from.Underlying().(*types.Interface).NumMethods() > 0 && promotesByPointer(to) {
+		x = em.anyOf(from, x)
+	}
 	return x + ".(" + em.typ(to) + ")"
+}
+
+// promotesByPointer tells a struct with a method of an embedded pointer, which
+// for yaegi it does not have, so that no interface can hold it.
+func promotesByPointer(t types.Type) bool {
+	if _, ok := t.Underlying().(*types.Struct); !ok {
+		return false
+	}
+	for sel := range types.NewMethodSet(t).Methods() {
+		if sel.Indirect() {
+			return true
+		}
+	}
+	return false
 }
 
 // anyOf writes a value of an interface with methods as one of any.
@@ -266,7 +302,7 @@ func (em *emitter) exact(to types.Type, pair bool) string {
 		name = ts
 	}
 	h := "H_is_" + mangle(ts)
-	em.helper(h, fmt.Sprintf("func %s(x interface{}) (%s, bool) {\nif !R_.Is(&x, %q) { var z %s; return z, false }\nr, ok := x.(%s)\nreturn r, ok\n}", h, ts, name, ts, ts))
+	em.helper(h, fmt.Sprintf("func %s(x interface{}) (%s, bool) {\nr, ok := R_.As(&x, %q).(%s)\nreturn r, ok\n}", h, ts, name, ts))
 	if pair {
 		return h
 	}
@@ -531,7 +567,10 @@ func (em *emitter) called(e ast.Expr) string {
 			}
 		}
 	}
-	return em.expr(e)
+	if _, ok := e.(*ast.StarExpr); ok {
+		return "(" + em.expr(e) + ")"
+	}
+	return em.operand(e)
 }
 
 // compiledMethod writes a bound method of a compiled type, which package reflect

@@ -212,12 +212,21 @@ func (em *emitter) first(init ast.Stmt) string {
 // post writes what comes after an iteration.
 func (em *emitter) post(s ast.Stmt) string {
 	x, ok := s.(*ast.AssignStmt)
-	if !ok || !em.replaces(x) {
+	if !ok {
 		return em.simple(s)
 	}
-	ts := em.typ(em.info.TypeOf(x.Lhs[0]))
-	h := "H_read_" + mangle(ts)
-	return em.expr(x.Lhs[0]) + " = " + em.helper(h, fmt.Sprintf("func %s(x %s) %s { return x }", h, ts, ts)) + "(" + em.rhs(x)[0] + ")"
+	if !em.replaces(x) {
+		if a, ok := em.oneByOne(x); ok {
+			return "func() {\n" + a + "}()"
+		}
+		calls, values := em.hoistCalls(x)
+		if a := em.assign(x, values); calls != "" {
+			return "func() {\n" + calls + a + "\n}()"
+		} else {
+			return a
+		}
+	}
+	return em.expr(x.Lhs[0]) + " = " + em.passed(em.info.TypeOf(x.Lhs[0]), em.rhs(x)[0])
 }
 
 func (em *emitter) forStmt(x *ast.ForStmt, label string) string {

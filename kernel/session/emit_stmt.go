@@ -471,12 +471,8 @@ func (em *emitter) assign(x *ast.AssignStmt, values []string) string {
 			return s
 		}
 	}
-	if x.Tok == token.ASSIGN && em.looksUp(x) && len(values) == 2 && types.IsInterface(em.info.TypeOf(x.Lhs[0])) { // yaegi boxes none of several
-		s := ""
-		for i, l := range x.Lhs {
-			s += em.expr(l) + " = " + values[i] + "\n"
-		}
-		return s
+	if x.Tok == token.ASSIGN && len(x.Rhs) == 1 && len(values) > 1 { // what hoistCalls has made of one
+		return em.store(x, values)
 	}
 	return em.exprs(x.Lhs) + " " + x.Tok.String() + " " + strings.Join(values, ", ")
 }
@@ -491,16 +487,18 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 		v := em.fresh("v")
 		return v + " := " + values[0] + "\n", []string{v}
 	}
+	if len(x.Lhs) == 1 && x.Tok != token.DEFINE && em.selected(x.Lhs[0]) && em.mayRunCell(x.Rhs[0]) { // which may change what selects the place, and Go looks for that last
+		v := em.fresh("v")
+		if x.Tok == token.ASSIGN {
+			return "var " + v + " " + em.typ(em.info.TypeOf(x.Lhs[0])) + " = " + values[0] + "\n", []string{v}
+		}
+		return v + " := " + values[0] + "\n", []string{v}
+	}
 	if em.looksUp(x) {
 		calls, v, ok := em.lookup(x.Rhs[0], values[0])
-		if to, from := em.info.TypeOf(x.Lhs[0]), em.info.TypeOf(x.Rhs[0]).(*types.Tuple).At(0).Type(); x.Tok == token.ASSIGN && !types.Identical(to, from) {
-			w := em.fresh("v")
-			calls += "var " + w + " " + em.typ(to) + " = " + v + "\n"
-			v = w
-		}
 		return calls, []string{v, ok}
 	}
-	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && !allIdents(x.Lhs) || dropsReceived(x) {
+	if len(x.Rhs) == 1 && len(x.Lhs) > 1 && x.Tok == token.ASSIGN && (!allIdents(x.Lhs) || em.convertsOne(x)) || dropsReceived(x) {
 		var vs []string // yaegi drops what v, ok forms give to an element or field
 		for range x.Lhs {
 			vs = append(vs, em.fresh("v"))
@@ -520,18 +518,47 @@ func (em *emitter) hoistCalls(x *ast.AssignStmt) (calls string, values []string)
 	return calls, values
 }
 
+// selected tells a place that is found by the value of a variable.
+func (em *emitter) selected(e ast.Expr) bool {
+	switch x := ast.Unparen(e).(type) {
+	case *ast.SelectorExpr:
+		return em.variable(x) == nil && !hasCall(x)
+	case *ast.IndexExpr:
+		return (em.info.Types[x.Index].Value == nil || em.variable(x) == nil) && !hasCall(x)
+	case *ast.StarExpr:
+		return !hasCall(x)
+	}
+	return false
+}
+
+// mayRunCell tells an expression with a call that may run a function of a cell's.
+func (em *emitter) mayRunCell(e ast.Expr) bool {
+	found := false
+	ast.Inspect(e, func(n ast.Node) bool {
+		c, ok := n.(*ast.CallExpr)
+		if !ok {
+			return !found
+		}
+		tv := em.info.Types[c.Fun]
+		se, _ := ast.Unparen(c.Fun).(*ast.SelectorExpr)
+		compiled := se != nil && em.info.Selections[se] == nil && !inMain(em.info.Uses[se.Sel])
+		found = found || !tv.IsType() && !tv.IsBuiltin() && !compiled
+		return !found
+	})
+	return found
+}
+
 // oneByOne writes an assignment of several values, some of interface type or
-// nil, as one of each: yaegi boxes none of several, mixes their types up, and
-// fails on nil among them. Names come last, so that what selects an element is
-// still as it was; yaegi itself looks for m[i] in i, m[i] = 1, 2 after i is set.
+// nil, as one of each: yaegi boxes none of several, mixes their types up, fails
+// on nil among them and on calls in keys, see key, and looks for m[i] in
+// i, m[i] = 1, 2 after i is set.
 func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
 	if x.Tok != token.ASSIGN || len(x.Rhs) < 2 || !slices.ContainsFunc(x.Rhs, isNil) && !selectsByOwn(x) && !slices.ContainsFunc(x.Lhs, func(l ast.Expr) bool {
-		return !isBlank(l) && types.IsInterface(em.info.TypeOf(l))
+		return !isBlank(l) && types.IsInterface(em.info.TypeOf(l)) || em.keyedByInterface(l)
 	}) {
 		return "", false
 	}
 	values := em.rhs(x)
-	var places, names strings.Builder
 	s := ""
 	for i, l := range x.Lhs {
 		if isBlank(l) {
@@ -540,13 +567,90 @@ func (em *emitter) oneByOne(x *ast.AssignStmt) (string, bool) {
 		}
 		v := em.fresh("v")
 		s += "var " + v + " " + em.typ(em.info.TypeOf(l)) + " = " + values[i] + "\n"
+		values[i] = v
+	}
+	return s + em.store(x, values), true
+}
+
+// keyedByInterface tells an entry of a map with keys of an interface type.
+func (em *emitter) keyedByInterface(e ast.Expr) bool {
+	x, ok := ast.Unparen(e).(*ast.IndexExpr)
+	if !ok {
+		return false
+	}
+	m, ok := em.info.TypeOf(x.X).Underlying().(*types.Map)
+	return ok && types.IsInterface(m.Key())
+}
+
+// store writes the assignment of variables one by one. Names, and what is inside
+// the variables of that name, come last, so that what selects an element is still
+// as it was.
+func (em *emitter) store(x *ast.AssignStmt, values []string) string {
+	var places, names strings.Builder
+	for i, l := range x.Lhs {
+		if isBlank(l) {
+			continue
+		}
 		to := &places
-		if isIdent(l) {
+		if id := em.variable(l); id != nil && slices.ContainsFunc(x.Lhs, func(o ast.Expr) bool {
+			name, ok := ast.Unparen(o).(*ast.Ident)
+			return ok && name.Name == id.Name
+		}) {
 			to = &names
+		}
+		v := values[i]
+		if tu, ok := em.info.TypeOf(x.Rhs[0]).(*types.Tuple); ok { // the others have been converted
+			v = em.converted(v, tu.At(i).Type(), em.info.TypeOf(l))
 		}
 		to.WriteString(em.expr(l) + " = " + v + "\n")
 	}
-	return s + places.String() + names.String(), true
+	return places.String() + names.String()
+}
+
+// convertsOne tells an assignment of several results one of which becomes an
+// interface.
+func (em *emitter) convertsOne(x *ast.AssignStmt) bool {
+	tu, ok := em.info.TypeOf(x.Rhs[0]).(*types.Tuple)
+	if !ok {
+		return false
+	}
+	for i, l := range x.Lhs {
+		if !isBlank(l) && types.IsInterface(em.info.TypeOf(l)) && !types.IsInterface(tu.At(i).Type()) {
+			return true
+		}
+	}
+	return false
+}
+
+// converted writes a variable for a place of another type.
+func (em *emitter) converted(v string, src, dst types.Type) string {
+	if types.IsInterface(dst) {
+		if h, ok := em.keeper(src, dst); ok {
+			return h + "(" + v + ")"
+		}
+		if h, ok := em.box(src, dst); ok {
+			return "(" + h + "(" + v + "))"
+		}
+	}
+	return v
+}
+
+// variable is the variable that a place is or is a part of, nil if it is found
+// by a pointer, slice or map.
+func (em *emitter) variable(e ast.Expr) *ast.Ident {
+	switch x := ast.Unparen(e).(type) {
+	case *ast.Ident:
+		return x
+	case *ast.SelectorExpr:
+		if sel := em.info.Selections[x]; sel != nil && !isPointer(sel.Recv()) && !sel.Indirect() {
+			return em.variable(x.X)
+		}
+	case *ast.IndexExpr:
+		if _, ok := em.info.TypeOf(x.X).Underlying().(*types.Array); ok {
+			return em.variable(x.X)
+		}
+	}
+	return nil
 }
 
 // selectsByOwn tells an assignment to a place that is found by a variable which
@@ -694,24 +798,72 @@ func (em *emitter) computes(e ast.Expr) bool {
 // yaegi would define those again.
 func (em *emitter) mixedDefine(x *ast.AssignStmt, values []string) (string, bool) {
 	mixed := false
-	for _, l := range x.Lhs {
-		mixed = mixed || !isBlank(l) && em.info.Defs[l.(*ast.Ident)] == nil
+	own := idents(exprNodes(x.Rhs)...) // what the values mention is not what is defined here
+	apart := len(values) > 1           // yaegi boxes none of several
+	for i, l := range x.Lhs {
+		if isBlank(l) {
+			continue
+		}
+		id := l.(*ast.Ident)
+		if d := em.info.Defs[id]; d != nil {
+			apart = apart || own[id.Name]
+			continue
+		}
+		mixed = true
+		if tu, ok := em.info.TypeOf(x.Rhs[0]).(*types.Tuple); ok {
+			apart = apart || !types.Identical(tu.At(i).Type(), em.info.TypeOf(l))
+		}
 	}
 	if !mixed {
 		return "", false
 	}
-	var o strings.Builder
-	var ls []string
-	for _, l := range x.Lhs {
-		id := l.(*ast.Ident)
-		if d := em.info.Defs[id]; d != nil && id.Name != "_" {
-			fmt.Fprintf(&o, "var %s %s\n", id.Name, em.typ(d.Type()))
-			ls = append(ls, id.Name)
-		} else {
-			ls = append(ls, em.ident(id))
+	var before, o strings.Builder
+	if apart && len(values) == 1 {
+		var vs []string
+		for range x.Lhs {
+			vs = append(vs, em.fresh("v"))
+		}
+		before.WriteString(strings.Join(vs, ", ") + " := " + values[0] + "\n")
+		for i, l := range x.Lhs {
+			if !isBlank(l) {
+				vs[i] = em.converted(vs[i], em.info.TypeOf(x.Rhs[0]).(*types.Tuple).At(i).Type(), em.info.TypeOf(l))
+			}
+		}
+		values = vs
+	} else if apart {
+		for i, l := range x.Lhs {
+			if !isBlank(l) {
+				v := em.fresh("v")
+				fmt.Fprintf(&before, "var %s %s = %s\n", v, em.typ(em.info.TypeOf(l)), values[i])
+				values[i] = v
+			}
 		}
 	}
-	return o.String() + strings.Join(ls, ", ") + " = " + strings.Join(values, ", "), true
+	var ls []string
+	for i, l := range x.Lhs {
+		id := l.(*ast.Ident)
+		name := id.Name
+		if d := em.info.Defs[id]; d != nil && name != "_" {
+			fmt.Fprintf(&o, "var %s %s\n", name, em.typ(d.Type()))
+		} else {
+			name = em.ident(id)
+		}
+		if ls = append(ls, name); apart && name != "_" {
+			o.WriteString(name + " = " + values[i] + "\n")
+		}
+	}
+	if apart {
+		return before.String() + o.String(), true
+	}
+	return o.String() + strings.Join(ls, ", ") + " = " + values[0], true
+}
+
+func exprNodes(es []ast.Expr) []ast.Node {
+	var ns []ast.Node
+	for _, e := range es {
+		ns = append(ns, e)
+	}
+	return ns
 }
 
 // rhs writes the values of an assignment or definition, one by one.
@@ -816,6 +968,15 @@ func (em *emitter) localDecl(x *ast.DeclStmt) string {
 					}
 					o.WriteString(" = " + from + "\n")
 				}
+			case ty != nil && types.IsInterface(ty): // see store
+				var vs []string
+				for range ns {
+					vs = append(vs, em.fresh("v"))
+				}
+				o.WriteString(strings.Join(vs, ", ") + " := " + em.exprs(v.Values) + "\n")
+				for i, n := range ns {
+					o.WriteString("var " + n + " " + em.typ(ty) + " = " + em.converted(vs[i], em.info.TypeOf(v.Values[0]).(*types.Tuple).At(i).Type(), ty) + "\n")
+				}
 			case ty != nil:
 				o.WriteString("var " + names + " " + em.typ(ty) + " = " + em.exprs(v.Values) + "\n")
 			default:
@@ -838,8 +999,8 @@ func (em *emitter) returnStmt(x *ast.ReturnStmt) string {
 	var vals []string
 	for i, e := range x.Results {
 		val := em.result(e, f.results.At(i).Type())
-		if len(x.Results) > 1 && hasCall(e) && em.info.Types[e].Value == nil {
-			v := em.fresh("v") // yaegi gives the value of an append to the first result
+		if receives(e) || len(x.Results) > 1 && hasCall(e) && em.info.Types[e].Value == nil {
+			v := em.fresh("v") // yaegi gives the value of an append to the first result, and what is received to none
 			p += "var " + v + " " + em.typ(f.results.At(i).Type()) + " = " + val + "\n"
 			val = v
 		}

@@ -30,7 +30,7 @@ import (
 const programEnv = "GONVEX_SESSION_PROGRAM"
 
 // wanted is how many programs must pass.
-const wanted = 640
+const wanted = 690
 
 const programLimit = time.Minute
 

@@ -39,11 +39,26 @@ type valueOf struct {
 func (r *rt) same(p any) {
 	r.forms.mu.Lock()
 	defer r.forms.mu.Unlock()
-	r.forms.put(reflect.ValueOf(p).Elem())
+	r.putForm(reflect.ValueOf(p).Elem())
 }
 
-func (f *forms) put(v reflect.Value) {
+func (r *rt) putForm(v reflect.Value) {
+	f := &r.forms
 	switch {
+	case v.Kind() == reflect.Interface && v.NumMethod() == 0 && !v.IsNil(): // of any: the value itself, where package reflect has its type
+		in, name := plain(v)
+		if !in.IsValid() {
+			v.SetZero()
+			return
+		}
+		c := reflect.New(in.Type()).Elem()
+		c.Set(in)
+		if r.dynamic(name) != nil && r.typeBehind(in.Type()) == nil && isPair(v.Elem()) {
+			c = reflect.New(v.Elem().Type()).Elem()
+			c.Set(v.Elem())
+		}
+		r.putForm(c)
+		v.Set(c)
 	case isPair(v):
 		p := (*pair)(v.Addr().UnsafePointer())
 		in, name := plain(v)
@@ -53,7 +68,7 @@ func (f *forms) put(v reflect.Value) {
 		}
 		c := reflect.New(in.Type()).Elem()
 		c.Set(in)
-		f.put(c)
+		r.putForm(c)
 		key := nodeOf{name, c.Type()}
 		node, ok := f.nodes[key]
 		if !ok {
@@ -76,13 +91,32 @@ func (f *forms) put(v reflect.Value) {
 		*p = one
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
-			f.put(field(v, i))
+			r.putForm(field(v, i))
 		}
 	case v.Kind() == reflect.Array:
 		for i := range v.Len() {
-			f.put(v.Index(i))
+			r.putForm(v.Index(i))
 		}
 	}
+}
+
+// errorKey is a key of type error: of a cell's type yaegi makes a struct of
+// functions, which cannot be one. The text tells types apart that package reflect
+// does not.
+type errorKey struct {
+	value any
+	text  string
+}
+
+func (k errorKey) Error() string { return k.text }
+
+// keyOf is the form of an error as a key.
+func keyOf(err error) error {
+	v, _ := plain(reflect.ValueOf(unwrap(err)))
+	if _, compiled := unwrap(err).(error); compiled || !v.IsValid() || !v.CanInterface() {
+		return err
+	}
+	return errorKey{v.Interface(), err.Error()}
 }
 
 func isPair(v reflect.Value) bool {

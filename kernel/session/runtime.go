@@ -65,7 +65,7 @@ func (r *rt) exports() map[string]reflect.Value {
 		"JSON":   r.json, "JSONAny": r.jsonAny, "FromJSON": r.fromJSON, "FromJSONAny": r.fromJSONAny, "Encode": r.encode, "Decode": r.decode,
 		"Go": r.spawn, "Guard": r.guard,
 		"Run": r.run, "Recover": r.recover,
-		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "Is": r.is, "Key": key, "Same": r.same, "EqParts": r.equalParts, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
+		"Eq": equal, "EqAny": r.equalAny, "Unwrap": unwrap, "Keep": keepValue, "Raw": func(x *any) any { return *x }, "As": r.as, "Form": form, "ErrorKey": keyOf, "Same": r.same, "EqParts": r.equalParts, "Methods": methods, "NoConversion": r.noConversion, "NoMethod": r.noMethod, "None": func() any { return struct{}{} },
 		"Runes":     runes,
 		"Complex":   func(re, im float64) complex128 { return complex(re, im) },
 		"WaitGroup": r.waitGroup, "Lock": r.lock, "Select": r.selects,
@@ -493,6 +493,9 @@ func unwrap(e any) any {
 	if f, ok := e.(*formattedError); ok {
 		return f.v
 	}
+	if k, ok := e.(errorKey); ok {
+		return k.value
+	}
 	return e
 }
 
@@ -508,14 +511,38 @@ func keepValue(w, x any) any {
 	return c.Interface()
 }
 
-// is tells whether a value may be of the session's type of that emitted name,
-// or, for "", of a type without a name.
-func (r *rt) is(x *any, name string) bool {
-	_, typ := plain(reflect.ValueOf(x).Elem())
-	if r.dynamic(typ) == nil { // a value from compiled code has lost its name
-		return true
+// form is a value in the interpreter's form, without one around it that says
+// nothing of its type.
+func form(x *any) any {
+	v := reflect.ValueOf(x).Elem().Elem()
+	for v.IsValid() && isPair(v) {
+		c := reflect.New(v.Type()).Elem()
+		c.Set(v)
+		p := (*pair)(c.Addr().UnsafePointer())
+		if p.node != nil {
+			break
+		}
+		if v = p.value; v.IsValid() && v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
 	}
-	return typ == name
+	if !v.IsValid() || !v.CanInterface() {
+		return nil
+	}
+	return v.Interface()
+}
+
+// as is the value itself if it is of the session's type of that emitted name, or,
+// for "", of none of these, and else one of a type that nobody asserts.
+func (r *rt) as(x *any, name string) any {
+	v, typ := plain(reflect.ValueOf(x).Elem())
+	if r.dynamic(typ) == nil {
+		typ = ""
+	}
+	if typ != name || !v.IsValid() || !v.CanInterface() {
+		return r
+	}
+	return v.Interface()
 }
 
 // methods are the methods of those names that a value of a compiled type has,
@@ -534,14 +561,6 @@ func methods(x any, names ...string) []any {
 		fs = append(fs, m.Interface())
 	}
 	return fs
-}
-
-// key is a key of a map of any: the value alone.
-func key(x any) any {
-	if v, _ := plain(reflect.ValueOf(x)); v.IsValid() && v.CanInterface() {
-		return v.Interface()
-	}
-	return x
 }
 
 // runes are the runes of a string and where they begin.
