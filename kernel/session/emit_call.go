@@ -264,7 +264,11 @@ func (em *emitter) args(e *ast.CallExpr) string {
 				s = "(" + s + ")"
 			}
 			if (isSlice(em.info.TypeOf(a), to) || em.converts(a)) && i >= sg.Params().Len()-1 && sg.Variadic() && !e.Ellipsis.IsValid() { // which yaegi would take for the whole list
-				s = "(" + em.anyHelper() + "(" + s + "))"
+				if to.Underlying().(*types.Interface).NumMethods() == 0 {
+					s = "(" + em.anyHelper() + "(" + s + "))"
+				} else {
+					s = "(" + em.passed(to, s) + ")"
+				}
 			}
 		}
 		switch {

@@ -21,6 +21,11 @@ func (em *emitter) exprs(es []ast.Expr) string {
 func (em *emitter) expr(e ast.Expr) string {
 	tv, ok := em.info.Types[e]
 	if ok && tv.Value != nil && tv.Value.Kind() != constant.Unknown {
+		if n := namedOf(tv.Type); n != nil && !inMain(n.Obj()) && n.Obj().Pkg() != nil && !n.Obj().Exported() { // a type that nobody can write
+			if se, ok := ast.Unparen(e).(*ast.SelectorExpr); ok {
+				return em.member(se.Sel, em.info.Uses[se.Sel])
+			}
+		}
 		return em.constant(tv.Value, tv.Type, false)
 	}
 	if ok && tv.IsType() {

@@ -344,6 +344,9 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 		}
 	}
 	captured, _ := em.uses(x.Body, vars)
+	if id, ok := x.Key.(*ast.Ident); ok && x.Tok == token.DEFINE && !captured { // with which yaegi counts
+		_, captured = em.uses(x.Body, map[types.Object]bool{em.info.Defs[id]: true})
+	}
 
 	var names [2]string // key and value of the emitted header
 	pre := ""
