@@ -187,7 +187,7 @@ func (s *Session) reset() error {
 
 // emptyWorld is the world before the first cell.
 func (s *Session) emptyWorld() (*world, error) {
-	for _, p := range []string{"cmp", "iter", "sync", "sort", "context"} { // what the prelude and ctx name
+	for _, p := range []string{"cmp", "iter", "sync", "errors", "sort", "context"} { // what the prelude and ctx name
 		s.aliases.Store(alias(p), p)
 	}
 	w := &world{decls: map[string]*decl{}, imports: map[string]string{}}
