@@ -334,7 +334,7 @@ func (em *emitter) formatted(a ast.Expr, s string) string {
 		}
 		return em.helper("H_fmt", "func H_fmt(x interface{}) interface{} { return R_.FmtAny(&x) }") + "(" + s + ")"
 	}
-	if !mentionsSession(tv.Type) {
+	if !opaque(tv.Type) {
 		return s
 	}
 	if _, ok := tv.Type.(*types.Tuple); ok {

@@ -68,6 +68,26 @@ func mentionsSession(t types.Type) bool {
 	return walk(t)
 }
 
+// opaque is mentionsSession for values in which interfaces hold others.
+func opaque(t types.Type) bool { return mentionsSession(t) || holdsInterface(t, true) }
+
+// held is what an interface holds, and its type if that is one of the session's.
+func (r *rt) held(v reflect.Value) (reflect.Value, types.Type) {
+	v, name := plain(v)
+	if t := r.dynamic(name); t != nil || !v.IsValid() {
+		return v, t
+	}
+	if t := r.typeBehind(v.Type()); t != nil || !v.CanInterface() {
+		return v, t
+	}
+	if in := reflect.ValueOf(unwrap(v.Interface())); in.IsValid() {
+		if t := r.typeBehind(in.Type()); t != nil {
+			return in, t
+		}
+	}
+	return v, nil
+}
+
 // plain takes a value out of yaegi's representation of an interface value and
 // returns the emitted name of its session type, if it has one.
 func plain(v reflect.Value) (inner reflect.Value, typ string) {
@@ -133,11 +153,7 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 	}
 	defer func() { p.depth-- }()
 	if static := t; t == nil || types.IsInterface(t) {
-		var name string
-		v, name = plain(v)
-		if t = p.r.dynamic(name); t == nil && v.IsValid() {
-			t = p.r.typeBehind(v.Type())
-		}
+		v, t = p.r.held(v)
 		if !v.IsValid() {
 			switch {
 			case !p.sharp || p.depth == 1:
@@ -156,7 +172,7 @@ func (p *printer) value(v reflect.Value, t types.Type) {
 			return
 		}
 	}
-	if t == nil || !mentionsSession(t) {
+	if t == nil || !opaque(t) {
 		if holdsAny(v) {
 			p.anys(v)
 		} else {
@@ -297,12 +313,13 @@ func holdsAny(v reflect.Value) bool {
 
 // madeOfAny is holdsAny for a type, to a depth: a type may contain itself.
 func madeOfAny(t reflect.Type, depth int) bool {
+	if t.Kind() == reflect.Interface || t.Kind() == reflect.Struct && t.String() == "interp.valueInterface" {
+		return true
+	}
 	if depth == 0 || t.PkgPath() != "" {
-		return t.Kind() == reflect.Struct && t.String() == "interp.valueInterface"
+		return false
 	}
 	switch t.Kind() {
-	case reflect.Interface:
-		return true
 	case reflect.Map:
 		return madeOfAny(t.Key(), depth-1) || madeOfAny(t.Elem(), depth-1)
 	case reflect.Slice, reflect.Array:

@@ -485,12 +485,16 @@ func (m *machine) setType(name string, made map[string]reflect.Type, endless fun
 }
 
 // fieldTag is the tag of a field in emitted code: yaegi makes every field
-// visible to reflect, so encoders are kept off the unexported ones. The first
-// field of a named struct has the name too.
+// visible to reflect, so encoders are kept off the unexported ones, and what is
+// embedded is named by its emitted type. The first field of a named struct has
+// the name too.
 func fieldTag(u *types.Struct, i int, name string) string {
 	f, tag := u.Field(i), u.Tag(i)
 	if !f.Exported() && !f.Embedded() && !strings.Contains(tag, "json:") {
 		tag = strings.TrimSpace(tag + " " + hidden)
+	}
+	if n := namedOf(f.Type()); f.Embedded() && n != nil && inMain(n.Obj()) && !strings.Contains(tag, "xml:") { // not the emitted name
+		tag = strings.TrimSpace(tag + " xml:" + strconv.Quote(f.Name()))
 	}
 	if i == 0 && name != "" {
 		tag = nameTag(tag, name)

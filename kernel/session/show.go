@@ -31,15 +31,12 @@ func (r *rt) bundle(vals []shown) *display.Bundle {
 // custom is the value to render, with the text and the rich forms that only
 // the session knows for its own types.
 func (r *rt) custom(s shown) any {
-	v, name := plain(reflect.ValueOf(s.value))
-	t := s.static
+	v, t := r.held(reflect.ValueOf(s.value))
 	if !v.IsValid() {
 		return nil
 	}
-	if types.IsInterface(t) {
-		if t = r.dynamic(name); t == nil {
-			t = r.typeBehind(v.Type())
-		}
+	if !types.IsInterface(s.static) {
+		t = s.static
 	}
 	if t == nil {
 		return v.Interface()
@@ -47,7 +44,7 @@ func (r *rt) custom(s shown) any {
 	if sg, ok := t.Underlying().(*types.Signature); ok && v.Kind() == reflect.Func && !v.IsNil() {
 		return display.Custom{Text: func() string { return typeString(sg) }}
 	}
-	if !mentionsSession(t) {
+	if !opaque(t) {
 		return v.Interface()
 	}
 	p := &printer{r: r, plus: true, show: true}
