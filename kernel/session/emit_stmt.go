@@ -85,6 +85,23 @@ func (em *emitter) stmts(l []ast.Stmt) string {
 	return b.String()
 }
 
+// clause writes the statements of a case, where yaegi does not find labels: a
+// statement that has one to be left by stands in a block.
+func (em *emitter) clause(l []ast.Stmt) string {
+	var b strings.Builder
+	for _, s := range l {
+		text := em.stmt(s)
+		if x, ok := s.(*ast.LabeledStmt); ok {
+			switch x.Stmt.(type) {
+			case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.SelectStmt:
+				text = "{\n" + text + "}\n"
+			}
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
 func (em *emitter) block(b *ast.BlockStmt) string { return "{\n" + em.stmts(b.List) + "}" }
 
 func (em *emitter) stmt(s ast.Stmt) string {
@@ -244,13 +261,13 @@ func (em *emitter) switchStmt(x *ast.SwitchStmt, label string) string {
 	em.enter(false)
 	defer em.leave(false)
 	if !falls {
-		return before + labelLine(label) + head + cases(func(cc *ast.CaseClause) string { return em.stmts(cc.Body) }) + after
+		return before + labelLine(label) + head + cases(func(cc *ast.CaseClause) string { return em.clause(cc.Body) }) + after
 	}
 	k := em.fresh("k")
 	before += "{\n" + k + " := 0\n" + head + cases(func(cc *ast.CaseClause) string { return fmt.Sprintf("%s = %d\n", k, number[cc]) })
 	var o strings.Builder
 	for i, cc := range clauses {
-		fmt.Fprintf(&o, "case %d:\n%s", i, em.stmts(cc.Body))
+		fmt.Fprintf(&o, "case %d:\n%s", i, em.clause(cc.Body))
 	}
 	return before + labelLine(label) + "switch " + k + " {\n" + o.String() + "}\n}\n" + after
 }
@@ -340,7 +357,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 				}
 				s += "case " + strings.Join(ss, ", ") + ":\n"
 			}
-			s += em.stmts(cc.Body)
+			s += em.clause(cc.Body)
 		}
 		em.leave(false)
 		return s + "}\n"
@@ -373,7 +390,7 @@ func (em *emitter) typeSwitch(x *ast.TypeSwitchStmt) string {
 		if name != "" && name != "_" {
 			body.WriteString(name + " := " + bind + "\n_ = " + name + "\n")
 		}
-		body.WriteString(em.stmts(cc.Body))
+		body.WriteString(em.clause(cc.Body))
 	}
 	em.leave(false)
 	init := ""
@@ -436,7 +453,7 @@ func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
 				}
 			}
 		}
-		body.WriteString("case " + strconv.Itoa(i) + ":\n" + set + em.stmts(cc.Body))
+		body.WriteString("case " + strconv.Itoa(i) + ":\n" + set + em.clause(cc.Body))
 	}
 	em.leave(false)
 	return em.at(x.Pos(), true) + "{\n" + pre.String() + k + ", " + ok + " := R_.Select(" + strconv.Quote(kinds) + operands + ")\n" +
