@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/hex"
 	"fmt"
 	"go/ast"
 	"go/constant"
@@ -39,6 +40,8 @@ type emitter struct {
 	renamed map[types.Object]string // objects that go by another name here
 	// deferIn is the frame in which a literal about to be emitted is deferred.
 	deferIn string
+	// conditions is how many && and || the expression is part of.
+	conditions int
 	// inInstance: type arguments make cases of type switches equal.
 	inInstance bool
 }
@@ -348,6 +351,11 @@ func (em *emitter) constant(v constant.Value, ty types.Type, bare bool) string {
 	}
 	if bare || b.Kind() == natural && types.Identical(types.Unalias(ty), b) {
 		return lit
+	}
+	if em.conditions > 0 { // where yaegi takes a converted constant for a condition
+		ts := em.typ(ty)
+		name := "K_" + mangle(ts) + "_" + hex.EncodeToString([]byte(lit))
+		return em.helper(name, "var "+name+" "+ts+" = "+lit)
 	}
 	return "(" + em.typ(ty) + ")(" + lit + ")"
 }

@@ -52,11 +52,18 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 	if it, ok := ty.Underlying().(*types.Interface); ok && (it.NumMethods() > 0 || sessionNamed(em.info.TypeOf(arg)) != nil) && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
 		return em.to(arg, ty)
 	}
-	s := em.expr(arg)
-	if types.IsInterface(ty) {
-		s = em.bool(arg, s)
+	if it, ok := types.Unalias(ty).(*types.Interface); ok && it.NumMethods() == 0 { // a conversion yaegi takes for a condition where one follows
+		switch from := em.info.TypeOf(arg); {
+		case em.info.Types[arg].IsNil():
+			return em.zero(ty)
+		case types.Identical(from, ty):
+			return "(" + em.expr(arg) + ")"
+		case types.IsInterface(from):
+			return em.anyOf(from, em.expr(arg))
+		}
+		return "(" + em.anyHelper() + "(" + em.bool(arg, em.expr(arg)) + "))"
 	}
-	return parenType(em.typ(ty)) + "(" + s + ")"
+	return parenType(em.typ(ty)) + "(" + em.expr(arg) + ")"
 }
 
 // read takes the value of an element, a field or a pointer's target at once,
@@ -95,13 +102,12 @@ func (em *emitter) boxed(e ast.Expr, dst types.Type) string {
 	if s, ok := em.keep(e, dst); ok {
 		return s
 	}
-	s := em.expr(e)
 	if tv := em.info.Types[e]; !tv.IsNil() {
 		if h, ok := em.box(tv.Type, dst); ok {
-			return "(" + h + "(" + s + "))"
+			return "(" + h + "(" + em.to(e, tv.Type) + "))"
 		}
 	}
-	return em.bool(e, s)
+	return em.bool(e, em.expr(e))
 }
 
 // box is a helper that converts a value to an interface through a parameter of
@@ -260,7 +266,7 @@ func (em *emitter) args(e *ast.CallExpr) string {
 		case pkg != nil && (namedOf(to) == nil || to.Underlying().(*types.Interface).NumMethods() == 0) && !holds(pkg.Path()): // compiled code takes the value itself
 			s = em.bool(a, em.expr(a))
 		default:
-			if s = em.to(a, to); pkg == nil && isCall(a) { // see box
+			if s = em.to(a, to); pkg == nil && isCall(a) && em.info.Types[a].Value == nil { // see box
 				s = "(" + s + ")"
 			}
 			if (isSlice(em.info.TypeOf(a), to) || em.converts(a)) && i >= sg.Params().Len()-1 && sg.Variadic() && !e.Ellipsis.IsValid() { // which yaegi would take for the whole list

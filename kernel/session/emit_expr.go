@@ -33,6 +33,9 @@ func (em *emitter) expr(e ast.Expr) string {
 	}
 	switch e := e.(type) {
 	case *ast.ParenExpr:
+		if isIdent(e.X) { // which yaegi takes for a condition where one follows
+			return em.expr(e.X)
+		}
 		return "(" + em.expr(e.X) + ")"
 	case *ast.Ident:
 		return em.ident(e)
@@ -455,6 +458,9 @@ func (em *emitter) binary(e *ast.BinaryExpr) string {
 			}
 			return s
 		}
+	case token.LAND, token.LOR:
+		em.conditions++
+		defer func() { em.conditions-- }()
 	case token.SHL, token.SHR:
 		return em.expr(e.X) + " " + e.Op.String() + " " + em.expr(e.Y)
 	}
@@ -472,7 +478,11 @@ func (em *emitter) equal(a, b ast.Expr, x, y types.Type) string {
 	}
 	switch { // the names of types stay with values that become any by an argument
 	case empty(x):
-		return em.helper("H_eq", "func H_eq(x, y interface{}) bool { return R_.EqAny(&x, &y) }") + "(" + em.expr(a) + ", (" + em.to(b, x) + "))"
+		other := em.to(b, x)
+		if em.info.Types[b].Value == nil {
+			other = "(" + other + ")"
+		}
+		return em.helper("H_eq", "func H_eq(x, y interface{}) bool { return R_.EqAny(&x, &y) }") + "(" + em.expr(a) + ", " + other + ")"
 	case empty(y):
 		return em.equal(b, a, y, x)
 	}

@@ -20,6 +20,9 @@ type function struct {
 
 func (em *emitter) funcLit(e *ast.FuncLit) string {
 	sg := em.info.TypeOf(e).(*types.Signature)
+	outer := em.conditions
+	em.conditions = 0
+	defer func() { em.conditions = outer }()
 	return "func" + em.namedSignature(e.Type, sg) + em.funcBody(e.Body, sg)
 }
 
