@@ -385,6 +385,15 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 			names[0] = k
 		}
 	}
+	if names[1] != "" && em.copiesElements(ty) {
+		xs, k := em.fresh("s"), names[0]
+		if k == "" {
+			k = em.fresh("k")
+		}
+		open, end = "{\n"+xs+" := "+subject+"\n", "}\n"
+		pre = names[1] + " := " + xs + "[" + k + "]\n" + pre
+		names[0], names[1], subject = k, "", xs
+	}
 	switch {
 	case names[0] == "" && names[1] == "":
 		names[0] = em.fresh("k")
@@ -397,6 +406,16 @@ func (em *emitter) rangeStmt(x *ast.RangeStmt, label string) string {
 		return line + open + head + " {\n" + pre + em.callBody(lit, decls, strings.Join(as, ", "), tail) + "}\n" + end
 	}
 	return line + open + labelLine(label) + head + " {\n" + pre + em.plainBody(x.Body, label) + "}\n" + end
+}
+
+// copiesElements tells a slice, or pointer to an array, of an interface of the
+// session: yaegi ranges over a copy of its elements.
+func (em *emitter) copiesElements(t types.Type) bool {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		t = types.NewSlice(p.Elem().Underlying().(*types.Array).Elem())
+	}
+	s, ok := t.Underlying().(*types.Slice)
+	return ok && types.IsInterface(s.Elem()) && holdsInterface(s.Elem(), false)
 }
 
 func isString(t types.Type) bool {
