@@ -49,8 +49,10 @@ func (em *emitter) conversion(ty types.Type, arg ast.Expr) string {
 	if s, ok := em.keep(arg, ty); ok {
 		return s
 	}
-	if it, ok := ty.Underlying().(*types.Interface); ok && (it.NumMethods() > 0 || sessionNamed(em.info.TypeOf(arg)) != nil) && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
-		return em.to(arg, ty)
+	if it, ok := ty.Underlying().(*types.Interface); ok && !types.IsInterface(em.info.TypeOf(arg)) && !em.info.Types[arg].IsNil() {
+		if _, boxes := em.box(em.info.TypeOf(arg), ty); boxes || it.NumMethods() > 0 {
+			return em.to(arg, ty)
+		}
 	}
 	if it, ok := types.Unalias(ty).(*types.Interface); ok && it.NumMethods() == 0 { // a conversion yaegi takes for a condition where one follows
 		switch from := em.info.TypeOf(arg); {

@@ -634,6 +634,9 @@ func (em *emitter) numbered(sg *types.Signature) (params, args string) {
 
 // path writes x followed by explicit field selections, promoted ones spelled out.
 func (em *emitter) path(x ast.Expr, recv types.Type, index []int) string {
+	if st, ok := ast.Unparen(x).(*ast.StarExpr); ok && len(index) > 0 && isIdent(st.X) && !isPointer(recv) { // (*p).f is p.f, which yaegi takes as an element too
+		x = st.X
+	}
 	s := em.expr(x)
 	if _, ok := ast.Unparen(x).(*ast.StarExpr); ok && len(index) > 0 {
 		s = "(" + s + ")"
@@ -687,16 +690,21 @@ func (em *emitter) composite(e *ast.CompositeLit) string {
 	var el []string
 	for i, x := range e.Elts {
 		kv, keyed := x.(*ast.KeyValueExpr)
+		value := x
+		if keyed {
+			value = kv.Value
+		}
+		value = ast.Unparen(value) // yaegi takes (*p - 1) for a type there
 		switch {
 		case keyed && st != nil:
 			f := em.info.Uses[kv.Key.(*ast.Ident)].(*types.Var)
-			el = append(el, em.fieldName(f)+": "+em.guard(kv.Value, em.to(kv.Value, f.Type()), f.Pkg()))
+			el = append(el, em.fieldName(f)+": "+em.guard(value, em.to(value, f.Type()), f.Pkg()))
 		case keyed:
-			el = append(el, em.key(kv.Key, key)+": "+em.to(kv.Value, elem))
+			el = append(el, em.key(kv.Key, key)+": "+em.to(value, elem))
 		case st != nil:
-			el = append(el, em.guard(x, em.to(x, st.Field(i).Type()), st.Field(i).Pkg()))
+			el = append(el, em.guard(value, em.to(value, st.Field(i).Type()), st.Field(i).Pkg()))
 		default:
-			el = append(el, em.to(x, elem))
+			el = append(el, em.to(value, elem))
 		}
 	}
 	return pre + ts + "{" + strings.Join(el, ", ") + "}"
