@@ -172,6 +172,7 @@ func (em *emitter) local(n *types.Named) string {
 	name := fmt.Sprintf("%s%st%d", o.Name(), sep, t.s.versions[o.Name()])
 	t.locals[o] = types.NewNamed(types.NewTypeName(token.NoPos, o.Pkg(), name, nil), n.Underlying(), nil)
 	em.defineType(name, n)
+	t.s.twins[types.TypeString(n.Underlying(), nil)] = true
 	// the checker finds it while the cell is emitted, see instance
 	refs := map[string]bool{}
 	x, err := parser.ParseExpr(t.spell(n.Underlying(), refs))

@@ -297,7 +297,7 @@ func (em *emitter) hasTwins(t types.Type) bool {
 	if n, ok := types.Unalias(t).(*types.Named); ok {
 		return inMain(n.Obj()) && !types.IsInterface(t)
 	}
-	return slices.ContainsFunc(em.sessionTypes(), func(n *types.Named) bool {
+	return em.t.s.twins[types.TypeString(t, nil)] || slices.ContainsFunc(em.sessionTypes(), func(n *types.Named) bool {
 		return !types.IsInterface(n) && types.Identical(n.Underlying(), t)
 	})
 }

@@ -60,6 +60,7 @@ type Session struct {
 	versions map[string]int
 	insts    map[string]string // generic instances: key -> emitted name
 	helpers  map[string]bool
+	twins    map[string]bool // what stands behind the types that functions have declared
 	uniq     int
 	mark     *marker        // of the goroutine that cells run on
 	placed   map[int]placed // by cell
@@ -167,7 +168,7 @@ func (s *Session) reset() error {
 	}
 	s.mods.unload()
 	s.placed, s.declared = map[int]placed{}, true
-	s.used, s.versions, s.insts, s.helpers = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}
+	s.used, s.versions, s.insts, s.helpers, s.twins = map[string]bool{}, map[string]int{}, map[string]string{}, map[string]bool{}, map[string]bool{}
 	s.rt = newRT(s.opt)
 	s.rt.number = s.number
 	var err error
