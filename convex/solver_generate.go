@@ -617,7 +617,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		steps = 900
 	}
 	g.descend(g.random(450), pace{steps: steps, join: true}, t.share(0.8))
-	g.descend(g.shaken(0.98), pace{steps: 300}, t.share(0.4))
+	g.descend(g.shaken(0.98), pace{steps: 500}, t.share(0.4))
 	for round := 1; round < 200 && !t.stop(); round++ {
 		if err := g.convex(roundTol, t.stop); err != nil {
 			return err
