@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -146,6 +147,28 @@ func TestDescent(t *testing.T) {
 				t.Errorf("%s, spread %g: %d neurons at %g where all weights should be zero at %g", l.Name, spread, len(end), got, zero)
 			}
 		}
+	}
+}
+
+// Neurons of one sign that point the same way add up to one; those at zero are
+// left out.
+func TestAlike(t *testing.T) {
+	v, sgn := []float64{
+		1, 0,
+		0, 0,
+		3, 0.1,
+		0, 2,
+		2, 0,
+	}, []float64{1, 1, 1, 1, -1}
+	c := alike(v, sgn, 0.99)
+	if !slices.Equal(c.of, []int{0, -1, 0, 1, 2}) || !slices.Equal(c.sgn, []float64{1, 1, -1}) {
+		t.Errorf("clusters %v of signs %v", c.of, c.sgn)
+	}
+	if got := c.sum(v); !slices.Equal(got, []float64{4, 0.1, 0, 2, 2, 0}) {
+		t.Errorf("sums %v", got)
+	}
+	if c := alike(make([]float64, 4), []float64{1, 1}, 0.99); len(c.sgn) != 0 || len(c.sum(make([]float64, 4))) != 0 {
+		t.Errorf("neurons at zero make clusters %v", c)
 	}
 }
 
