@@ -1,10 +1,11 @@
 package convex
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -67,7 +68,7 @@ type coneProjector struct {
 	ls        []float64
 	near      []int
 	cand      []int
-	viol      []float64
+	found     []violation
 	blocked   []int
 	isBlocked []bool
 	resumed   bool
@@ -396,61 +397,56 @@ func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 		}
 		move = math.Sqrt(move)
 		p.near = p.near[:0]
+		least := eps - move
 		for i, t := range p.xv {
-			if t+move > eps && !p.in[i] {
+			if t > least && !p.in[i] {
 				p.near = append(p.near, i)
 			}
 		}
 		p.seen = 3*len(p.near) < c.n
 	}
-	worst := eps
-	p.cand, p.viol = p.cand[:0], p.viol[:0]
+	p.found = p.found[:0]
 	if p.seen {
 		for _, i := range p.near {
 			if t := -c.rowSign(bits, i) * dot(c.row(i), v); t > eps {
-				worst = math.Max(worst, t)
-				p.cand, p.viol = append(p.cand, i), append(p.viol, t)
+				p.found = append(p.found, violation{i, t})
 			}
 		}
 	} else {
 		blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
-		for i, t := range p.xv {
-			t *= -c.rowSign(bits, i)
-			p.xv[i] = t
-			if t > worst && !p.in[i] {
-				worst = t
+		for lo := 0; lo < c.n; lo += 64 {
+			word := bits[lo>>6]
+			inv := c.inv[lo:min(lo+64, c.n)]
+			for i, t := range p.xv[lo:][:len(inv)] {
+				// -1 where the row is on the pattern's side, to which S v >= 0 holds it.
+				t *= inv[i] * (1 - 2*float64(word&1))
+				word >>= 1
+				p.xv[lo+i] = t
+				if t > eps && !p.in[lo+i] {
+					p.found = append(p.found, violation{lo + i, t})
+				}
 			}
 		}
 		copy(p.v0, v)
 		p.seen = true
-		if worst > eps {
-			for i, t := range p.xv {
-				if t > eps && !p.in[i] {
-					p.cand, p.viol = append(p.cand, i), append(p.viol, t)
-				}
-			}
-		}
 	}
-	k := 0
-	for j, i := range p.cand {
-		if t := p.viol[j]; t >= worst/3 {
-			p.cand[k], p.viol[k] = i, t
-			k++
-		}
+	worst := eps
+	for _, f := range p.found {
+		worst = max(worst, f.size)
 	}
-	p.cand, p.viol = p.cand[:k], p.viol[:k]
-	sort.Sort(byViolation{p})
+	p.found = slices.DeleteFunc(p.found, func(f violation) bool { return f.size < worst/3 })
+	slices.SortFunc(p.found, func(a, b violation) int { return cmp.Compare(b.size, a.size) })
+	p.cand = p.cand[:0]
+	for _, f := range p.found {
+		p.cand = append(p.cand, f.row)
+	}
 	return worst
 }
 
-// byViolation sorts the candidates, the most violated first.
-type byViolation struct{ *coneProjector }
-
-func (s byViolation) Len() int           { return len(s.cand) }
-func (s byViolation) Less(i, j int) bool { return s.viol[i] > s.viol[j] }
-func (s byViolation) Swap(i, j int) {
-	s.cand[i], s.cand[j] = s.cand[j], s.cand[i]
-	s.viol[i], s.viol[j] = s.viol[j], s.viol[i]
+// violation is how far a row is from S v >= 0.
+type violation struct {
+	row  int
+	size float64
 }
 
 // activeBasis appends to dst[:0] the orthonormal rows spanning the active ones.
