@@ -76,6 +76,22 @@ func syrkLowerUntil(alpha float64, a blas64.General, beta float64, c blas64.Gene
 	})
 }
 
+// gramLower adds X'X to beta·C in the lower triangle of C; halt is that of
+// syrkLowerUntil.
+func gramLower(x blas64.General, beta float64, c blas64.General, halt func() bool) {
+	workers := (c.Rows + 127) / 128
+	tasks(workers, func(b int) {
+		lo, hi := b*c.Rows/workers, (b+1)*c.Rows/workers
+		if lo == hi || halt != nil && halt() {
+			return
+		}
+		blas64.Gemm(blas.Trans, blas.NoTrans, 1,
+			blas64.General{Rows: x.Rows, Cols: hi - lo, Stride: x.Stride, Data: x.Data[lo:]},
+			blas64.General{Rows: x.Rows, Cols: hi, Stride: x.Stride, Data: x.Data}, beta,
+			blas64.General{Rows: hi - lo, Cols: hi, Stride: c.Stride, Data: c.Data[lo*c.Stride:]})
+	})
+}
+
 // cholLower replaces the lower triangle of the positive definite C by its
 // Cholesky factor; false if C is not positive definite.
 func cholLower(c blas64.General) bool { return cholLowerUntil(c, nil) }

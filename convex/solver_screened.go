@@ -198,7 +198,7 @@ func principalAxes(X *mat.Dense) (a axes) {
 		return a
 	}
 	gram := newGeneral(d, d)
-	gramLower(raw, gram)
+	gramLower(raw, 0, gram, nil)
 	small, large := math.Inf(1), 0.0
 	sym := mat.NewSymDense(d, nil)
 	for i := 0; i < d; i++ {
@@ -247,21 +247,6 @@ func turned(X *mat.Dense, Q mat.Matrix) *mat.Dense {
 		out.Slice(lo, hi, 0, d).(*mat.Dense).Mul(X.Slice(lo, hi, 0, d), Q)
 	})
 	return out
-}
-
-// gramLower sets the lower triangle of c to X'X.
-func gramLower(x, c blas64.General) {
-	workers := (c.Rows + 127) / 128
-	tasks(workers, func(b int) {
-		lo, hi := b*c.Rows/workers, (b+1)*c.Rows/workers
-		if lo == hi {
-			return
-		}
-		blas64.Gemm(blas.Trans, blas.NoTrans, 1,
-			blas64.General{Rows: x.Rows, Cols: hi - lo, Stride: x.Stride, Data: x.Data[lo:]},
-			blas64.General{Rows: x.Rows, Cols: hi, Stride: x.Stride, Data: x.Data}, 0,
-			blas64.General{Rows: hi - lo, Cols: hi, Stride: c.Stride, Data: c.Data[lo*c.Stride:]})
-	})
 }
 
 // adjoint sets g to the blocks A_p'v of the patterns of the set.

@@ -233,7 +233,7 @@ func (s *sharedCurvature) newton(r *screened, u []float64) bool {
 			s.jac = newGeneral(d+1, d+1)
 		}
 		J := s.jac
-		gramLower(rows, J)
+		gramLower(rows, 0, J, nil)
 		for i := range d {
 			J.Data[i*J.Stride+i] += m.diag[i]
 			J.Data[d*J.Stride+i] += m.side[i]

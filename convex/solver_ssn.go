@@ -169,6 +169,9 @@ type ssnGroup struct {
 	polar float64
 }
 
+// free is the number of directions that the active rows of the cone leave.
+func (g *ssnGroup) free(d int) int { return d - len(g.basis)/d }
+
 // ssn minimises
 //
 //	L(f) + Σ_j beta_j |v_j|  s.t.  f = Σ_j A_j v_j,  v_j in K_j
@@ -187,13 +190,14 @@ type ssnGroup struct {
 //
 // (R_j a basis of the active rows of the cone, q_j the unit vector of v_j⁺) is
 // factored in whichever of the sample space and the space of active variables
-// is cheaper.
+// is cheaper, and a factor in the sample space serves for later matrices, too.
 type ssn struct {
 	model *maskedModel
 	cone  *coneData // nil when groups are free
 	loss  Fn
-	gram  []float64 // K = X X', n×n, when it was needed
-	noise float64   // accuracy to which the gradient can be computed
+	gram  []float64      // K = X X', n×n, when it was needed
+	kept  blas64.General // the factor of an earlier Newton matrix, n×n, if there is one
+	noise float64        // accuracy to which the gradient can be computed
 
 	sigma, tau float64
 	xi, f      []float64 // current multiplier and predictions
@@ -457,10 +461,11 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 		return dir, true
 	}
 	k, nact, q := len(e.active), 0, 0
-	for _, j := range e.active {
-		a := len(w[j].basis) / d
-		nact += a
-		q += d - a
+	act := make([]*ssnGroup, k)
+	for i, j := range e.active {
+		act[i] = w[j]
+		nact += d - w[j].free(d)
+		q += w[j].free(d)
 	}
 	N, K, Q, A := float64(n), float64(k), float64(q), float64(nact)
 	build := 2 * float64(s.model.n) * float64(d) * Q // the n×q matrix of free directions
@@ -478,7 +483,19 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 		minDiag = math.Min(minDiag, v)
 	}
 	if n > denseLimit && q > denseLimit {
-		return s.conjugateGradients(w, e, diag, dir)
+		return s.solveFree(act, e, diag, dir), true
+	}
+	if s.kept.Rows == n {
+		// A step of conjugate gradients runs at the speed of memory, a quarter of
+		// that of a product of matrices. It has to pay within as many as a
+		// factorisation would take.
+		step := 4 * (4*float64(s.model.n)*float64(d)*K + 2*N*N)
+		if steps := int(math.Min(active, math.Min(sample, sampleGram)) / step); steps >= 5 {
+			if x, ok := s.solveKept(act, diag, dir, min(steps, 40)); ok {
+				return x, true
+			}
+		}
+		s.kept = blas64.General{} // and its memory, before there is another
 	}
 	// Rounding can make the matrix indefinite; then a growing multiple of the
 	// identity is added.
@@ -490,11 +507,11 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 		ok := false
 		switch {
 		case active <= sample && active <= sampleGram && minDiag > 1e-6*s.tau/(1+s.tau) || n > denseLimit:
-			ok = s.solveActive(w, e, diag, dir, q)
+			ok = s.solveActive(act, diag, dir)
 		case sampleGram <= sample:
-			ok = s.solveSampleGram(w, e, diag, dir, nact)
+			ok = s.solveSampleGram(act, diag, dir, nact)
 		default:
-			ok = s.solveSample(w, e, diag, dir, q)
+			ok = s.solveSample(act, diag, dir)
 		}
 		if ok {
 			return dir, true
@@ -526,23 +543,23 @@ func (s *ssn) proxSlope(diag, fplus []float64) {
 }
 
 // freeRows returns the transpose of T, a q×n matrix whose rows are A_j applied
-// to an orthonormal basis of the free directions of every active group, the
-// bases themselves and, in its coordinates, the unit vectors of the groups.
-func (s *ssn) freeRows(w []*ssnGroup, e *ssnEval, q int) (t blas64.General, unit [][]float64) {
+// to an orthonormal basis of the free directions of every group, and, in its
+// coordinates, the unit vectors of the groups.
+func (s *ssn) freeRows(groups []*ssnGroup) (t blas64.General, unit [][]float64) {
 	n, d := s.model.samples, s.model.d
 	rows := s.model.n
-	t = newGeneral(q, n)
-	unit = make([][]float64, len(e.active))
-	at := make([]int, len(e.active))
-	for k, off := 1, 0; k < len(e.active); k++ {
-		off += d - len(w[e.active[k-1]].basis)/d
-		at[k] = off
+	unit = make([][]float64, len(groups))
+	at, q := make([]int, len(groups)), 0
+	for k, g := range groups {
+		at[k] = q
+		q += g.free(d)
 	}
-	tasks(len(e.active), func(k int) {
+	t = newGeneral(q, n)
+	tasks(len(groups), func(k int) {
 		if s.halted() {
 			return
 		}
-		g := w[e.active[k]]
+		g := groups[k]
 		free := completeBasis(g.basis, d)
 		m := free.Rows
 		u := make([]float64, m)
@@ -619,9 +636,10 @@ func completeBasis(basis []float64, d int) blas64.General {
 // solveActive solves in the space of the q free variables:
 //
 //	(E + sigma T M T')⁻¹ g = E⁻¹g - E⁻¹T (M⁻¹/sigma + T'E⁻¹T)⁻¹ T'E⁻¹g.
-func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int) bool {
+func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
 	n := s.model.samples
-	t, unit := s.freeRows(w, e, q)
+	t, unit := s.freeRows(act)
+	q := t.Rows
 	b := make([]float64, q)
 	tmp := make([]float64, n)
 	for i, v := range dir {
@@ -643,8 +661,7 @@ func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 	m := newGeneral(q, q)
 	syrkLowerUntil(1, t, 0, m, s.halt)
 	off := 0
-	for k, j := range e.active {
-		g := w[j]
+	for k, g := range act {
 		u := unit[k]
 		inv := 1 / (s.sigma * math.Max(g.c, 1e-12))
 		for a := range u {
@@ -669,8 +686,8 @@ func (s *ssn) solveActive(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int)
 
 // solveSampleGram forms the n×n matrix from K = XX' by Hadamard products:
 // Σ_j c_j D_j K D_j = (D diag(c) D') o K, so a group costs n² and not n² d.
-func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, nact int) bool {
-	n, d, k := s.model.samples, s.model.d, len(e.active)
+func (s *ssn) solveSampleGram(act []*ssnGroup, diag, dir []float64, nact int) bool {
+	n, d, k := s.model.samples, s.model.d, len(act)
 	if s.gram == nil {
 		g := newGeneral(n, n)
 		syrkLowerUntil(1, s.model.x, 0, g, s.halt)
@@ -681,17 +698,16 @@ func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, na
 	mask := newGeneral(n, k)
 	at := make([]int, k)
 	units := newGeneral(k, d)
-	for i, j := range e.active {
-		copy(units.Data[i*d:], w[j].proj)
-		scale(1/w[j].norm, units.Data[i*d:][:d])
+	for i, g := range act {
+		copy(units.Data[i*d:], g.proj)
+		scale(1/g.norm, units.Data[i*d:][:d])
 		if i > 0 {
-			at[i] = at[i-1] + len(w[e.active[i-1]].basis)/d
+			at[i] = at[i-1] + d - act[i-1].free(d)
 		}
 	}
 	parallel(n, 64, func(lo, hi int) {
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.model.rows(lo, hi), units, 0, blas64.General{Rows: hi - lo, Cols: k, Stride: k, Data: pos.Data[lo*k:]})
-		for c, j := range e.active {
-			g := w[j]
+		for c, g := range act {
 			a, b := math.Sqrt(s.sigma*g.c), math.Sqrt(s.sigma*(1-g.c))
 			for i := lo; i < hi; i++ {
 				f := s.model.factor(g.bits, i)
@@ -721,57 +737,98 @@ func (s *ssn) solveSampleGram(w []*ssnGroup, e *ssnEval, diag, dir []float64, na
 	return s.solveDense(m, dir)
 }
 
+// sampleBlock is about how many free directions solveSample works on at a time.
+const sampleBlock = 1024
+
 // solveSample forms the n×n matrix from the free directions.
-func (s *ssn) solveSample(w []*ssnGroup, e *ssnEval, diag, dir []float64, q int) bool {
-	n := s.model.samples
-	t, unit := s.freeRows(w, e, q)
-	off := 0
-	for k, j := range e.active {
-		// rows of t times the square root sqrt(c) I + (1-sqrt(c)) u u' of M
-		rows, u := t.Data[off*n:(off+len(unit[k]))*n], unit[k]
-		root, sg := math.Sqrt(w[j].c), math.Sqrt(s.sigma)
-		mean := make([]float64, n)
-		for i, v := range u {
-			axpy(v, rows[i*n:][:n], mean)
-		}
-		for i, v := range u {
-			row := rows[i*n:][:n]
-			scale(sg*root, row)
-			axpy(sg*(1-root)*v, mean, row)
-		}
-		off += len(u)
-	}
-	tt := newGeneral(n, q)
-	for i := 0; i < q; i++ {
-		for r, v := range t.Data[i*n:][:n] {
-			tt.Data[r*q+i] = v
-		}
-	}
+func (s *ssn) solveSample(act []*ssnGroup, diag, dir []float64) bool {
+	n, d := s.model.samples, s.model.d
 	m := newGeneral(n, n)
-	syrkLowerUntil(1, tt, 0, m, s.halt)
+	for len(act) > 0 {
+		q, next := 0, 0
+		for next < len(act) && (next == 0 || q+act[next].free(d) <= sampleBlock) {
+			q += act[next].free(d)
+			next++
+		}
+		t, unit := s.freeRows(act[:next])
+		off := 0
+		for k, g := range act[:next] {
+			// rows of t times the square root sqrt(c) I + (1-sqrt(c)) u u' of M
+			rows, u := t.Data[off*n:(off+len(unit[k]))*n], unit[k]
+			root, sg := math.Sqrt(g.c), math.Sqrt(s.sigma)
+			mean := make([]float64, n)
+			for i, v := range u {
+				axpy(v, rows[i*n:][:n], mean)
+			}
+			for i, v := range u {
+				row := rows[i*n:][:n]
+				scale(sg*root, row)
+				axpy(sg*(1-root)*v, mean, row)
+			}
+			off += len(u)
+		}
+		gramLower(t, 1, m, s.halt)
+		act = act[next:]
+	}
 	for i, v := range diag {
 		m.Data[i*n+i] += v
 	}
 	return s.solveDense(m, dir)
 }
 
-// solveDense factors the n×n Newton matrix and solves.
+// solveDense factors the n×n Newton matrix, keeps the factor and solves.
 func (s *ssn) solveDense(m blas64.General, dir []float64) bool {
 	if !cholLowerUntil(m, s.halt) {
 		return false
 	}
 	cholSolve(m, dir)
+	s.kept = m
 	return true
 }
 
-// conjugateGradients solves matrix-free with the diagonal as preconditioner,
+// solveKept solves to two digits, which is what a Newton step needs, by conjugate
+// gradients with the factor of an earlier matrix as preconditioner: few rows and
+// groups become active or idle from one step to the next. It is false when that
+// takes more than the given number of steps.
+func (s *ssn) solveKept(act []*ssnGroup, diag, dir []float64, steps int) ([]float64, bool) {
+	tol := 1e-2 * norm2(dir)
+	x, left := s.conjugateGradients(act, diag, dir, steps, tol, func(z, r []float64) {
+		copy(z, r)
+		cholSolve(s.kept, z)
+	})
+	return x, left <= tol
+}
+
+// solveFree solves by conjugate gradients with the diagonal as preconditioner,
 // for data too large for a factorisation.
-func (s *ssn) conjugateGradients(w []*ssnGroup, e *ssnEval, diag, dir []float64) ([]float64, bool) {
+func (s *ssn) solveFree(act []*ssnGroup, e *ssnEval, diag, dir []float64) []float64 {
+	d := s.model.d
+	// Diagonal of the matrix, up to the correlation of directions.
+	pre := append([]float64(nil), diag...)
+	for i := 0; i < s.model.n; i++ {
+		x := s.model.x.Data[i*s.model.x.Stride:][:d]
+		x2 := dot(x, x)
+		for _, g := range act {
+			f := s.model.factor(g.bits, i)
+			pre[i%len(pre)] += s.sigma * f * f * x2 * math.Max(g.c, 1/float64(d))
+		}
+	}
+	tol := math.Min(0.1, math.Sqrt(e.gnorm/(1+norm2(e.fplus))))
+	x, _ := s.conjugateGradients(act, diag, dir, 300, tol*norm2(dir), func(z, r []float64) {
+		for i, v := range r {
+			z[i] = v / pre[i]
+		}
+	})
+	return x
+}
+
+// conjugateGradients solves matrix-free, until the residual is at most tol, and
+// returns how long it is.
+func (s *ssn) conjugateGradients(act []*ssnGroup, diag, b []float64, steps int, tol float64, precondition func(z, r []float64)) (x []float64, left float64) {
 	n, d := s.model.samples, s.model.d
-	act := make([]*ssnGroup, len(e.active))
-	pats := make([][]uint64, len(e.active))
-	for k, j := range e.active {
-		act[k], pats[k] = w[j], w[j].bits
+	pats := make([][]uint64, len(act))
+	for k, g := range act {
+		pats[k] = g.bits
 	}
 	t, av := make([]float64, len(act)*d), make([]float64, n)
 	mul := func(v []float64) {
@@ -792,24 +849,12 @@ func (s *ssn) conjugateGradients(w []*ssnGroup, e *ssnEval, diag, dir []float64)
 			av[i] += diag[i] * x
 		}
 	}
-	// Diagonal of the matrix, up to the correlation of directions.
-	pre := append([]float64(nil), diag...)
-	for i := 0; i < s.model.n; i++ {
-		x := s.model.x.Data[i*s.model.x.Stride:][:d]
-		x2 := dot(x, x)
-		for _, g := range act {
-			f := s.model.factor(g.bits, i)
-			pre[i%n] += s.sigma * f * f * x2 * math.Max(g.c, 1/float64(d))
-		}
-	}
-	x, r := make([]float64, n), append([]float64(nil), dir...)
-	z, p := make([]float64, n), make([]float64, n)
-	tol := math.Min(0.1, math.Sqrt(e.gnorm/(1+norm2(e.fplus)))) * norm2(r)
+	x = make([]float64, n)
+	r, z, p := append([]float64(nil), b...), make([]float64, n), make([]float64, n)
+	left = norm2(r)
 	rz := 0.0
-	for it := 0; it < 300 && !s.halted(); it++ {
-		for i, v := range r {
-			z[i] = v / pre[i]
-		}
+	for it := 0; it < steps && left > tol && !s.halted(); it++ {
+		precondition(z, r)
 		next := dot(r, z)
 		b := 0.0
 		if it > 0 {
@@ -826,9 +871,7 @@ func (s *ssn) conjugateGradients(w []*ssnGroup, e *ssnEval, diag, dir []float64)
 		}
 		axpy(a, p, x)
 		axpy(-a, av, r)
-		if norm2(r) <= tol {
-			break
-		}
+		left = norm2(r)
 	}
-	return x, true
+	return x, left
 }

@@ -3,6 +3,7 @@ package convex
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +77,80 @@ func TestGeneratedPatternsBeatSampledOnes(t *testing.T) {
 	}
 	if sol.Primal > 137.7 || sol.Scope != Restricted || sol.Lower > sol.Primal {
 		t.Errorf("objective %g (lower %g, scope %v), want at most 137.7", sol.Primal, sol.Lower, sol.Scope)
+	}
+}
+
+// The ways to solve the Newton system agree, and the factor of one matrix
+// preconditions another: exactly at first, and well with other groups, rows and
+// steps.
+func TestNewtonSystems(t *testing.T) {
+	p := diabetes(t, ReLU{}, 0.01)
+	prog, err := Lower(context.Background(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newWorkingSetRun(prog.Op.Masked, prog.Loss, true, nil)
+	r.cone = newConeData(prog.Op.Masked.X)
+	r.ssn.cone = r.cone
+	s, n, d := r.ssn, r.model.samples, r.model.d
+	var groups []*ssnGroup
+	for g := range prog.Patterns.Len() {
+		groups = append(groups, &ssnGroup{bits: prog.Patterns.Row(g), sign: 1 - 2*float64(g%2), beta: p.Beta, v: make([]float64, d)})
+	}
+	s.sigma, s.tau = 0.3, 1e7
+	s.f, s.xi = make([]float64, n), slices.Clone(prog.Loss.Labels)
+	system := func() ([]*ssnGroup, []float64, []float64, int) {
+		e, err := s.eval(groups, s.xi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var act []*ssnGroup
+		rows := 0
+		for _, j := range e.active {
+			act = append(act, groups[j])
+			rows += d - groups[j].free(d)
+		}
+		diag := make([]float64, n)
+		for i := range diag {
+			diag[i] = s.tau / (1 + s.tau)
+		}
+		return act, diag, e.grad, rows
+	}
+	act, diag, b, rows := system()
+	if len(act) < 50 || rows < 50 {
+		t.Fatalf("%d groups and %d rows are active: the test needs more", len(act), rows)
+	}
+	want := slices.Clone(b)
+	if !s.solveSample(act, diag, want) {
+		t.Fatal("the Newton matrix is not definite")
+	}
+	same := func(how string, got []float64, ok bool, tol float64) {
+		t.Helper()
+		diff := slices.Clone(got)
+		axpy(-1, want, diff)
+		if off := norm2(diff) / norm2(want); !ok || !(off <= tol) {
+			t.Errorf("%s: %v, off by %g, want at most %g", how, ok, off, tol)
+		}
+	}
+	got := slices.Clone(b)
+	same("in the space of active variables", got, s.solveActive(act, diag, got), 1e-8)
+	got = slices.Clone(b)
+	same("by the Gram matrix", got, s.solveSampleGram(act, diag, got, rows), 1e-8)
+	x, left := s.conjugateGradients(act, diag, b, 2, 0, func(z, r []float64) {
+		copy(z, r)
+		cholSolve(s.kept, z)
+	})
+	same("by its own factor", x, left < 1e-8*norm2(b), 1e-8)
+
+	s.sigma *= 3
+	scale(0.9, s.xi)
+	act, diag, b, _ = system()
+	x, ok := s.solveKept(act, diag, b, 40)
+	want = slices.Clone(b)
+	s.solveSample(act, diag, want)
+	same("by the factor of an earlier matrix", x, ok, 0.1)
+	if _, ok := s.solveKept(act, diag, b, 0); ok {
+		t.Error("no steps solve the system")
 	}
 }
 
