@@ -30,7 +30,7 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 	count := s.count
 	s.mu.Unlock()
 	if aborted {
-		return wire.ExecuteReply{Status: wire.Aborted, ExecutionCount: count, Fault: wire.Fault{
+		return wire.ExecuteReply{Status: wire.Aborted, ExecutionCount: count, Fault: &wire.Fault{
 			EName: "Aborted", EValue: "a cell before this one failed", Traceback: wire.Strings{"Aborted: a cell before this one failed"},
 		}}, nil
 	}
@@ -66,12 +66,12 @@ func execute(ctx context.Context, s *Server, r *request) (any, error) {
 			s.aborted = time.Now()
 			s.mu.Unlock()
 		}
-		return wire.ExecuteReply{Status: wire.Failed, ExecutionCount: count, Fault: f}, nil
+		return wire.ExecuteReply{Status: wire.Failed, ExecutionCount: count, Fault: &f}, nil
 	}
 	if reply.Value != nil && !q.Silent {
 		s.publish("execute_result", wire.ExecuteResult{ExecutionCount: count, MIMEBundle: bundle(*reply.Value)}, r.Message, transport.Wait|transport.WithNext)
 	}
-	exprs := map[string]any{}
+	exprs := wire.Object{}
 	for k, e := range reply.Expressions {
 		if e.Status == worker.OK && e.Value != nil {
 			exprs[k] = wire.MIMEBundleReply{Status: wire.OK, MIMEBundle: bundle(*e.Value)}

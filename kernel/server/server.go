@@ -447,7 +447,7 @@ func (s *Server) serve(ctx context.Context, r *request, h handler) {
 		f.Traceback = wire.Strings{f.EName + ": " + f.EValue}
 		content = f
 		if h.reply == "execute_reply" { // has fields of its own even then
-			content = wire.ExecuteReply{Status: wire.Failed, ExecutionCount: s.executionCount(), Fault: f.Fault}
+			content = wire.ExecuteReply{Status: wire.Failed, ExecutionCount: s.executionCount(), Fault: &f.Fault}
 		}
 	}
 	if !r.busy {

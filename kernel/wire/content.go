@@ -17,15 +17,18 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	return Marshal(map[string]any(o))
 }
 
-// Strings is a JSON array of strings that is [] when nil.
-type Strings []string
+// List is a JSON array that is [] when nil, and Strings one of strings.
+type (
+	List[T any] []T
+	Strings     = List[string]
+)
 
 // MarshalJSON writes a nil slice as [].
-func (s Strings) MarshalJSON() ([]byte, error) {
-	if s == nil {
+func (l List[T]) MarshalJSON() ([]byte, error) {
+	if l == nil {
 		return []byte("[]"), nil
 	}
-	return Marshal([]string(s))
+	return Marshal([]T(l))
 }
 
 // Status is the status of replies and, with other values, what [KernelStatus]
@@ -106,26 +109,13 @@ type ExecuteRequest struct {
 	StopOnError     *bool             `json:"stop_on_error,omitempty"` // nil: true
 }
 
-// ExecuteReply ends a cell. Fault is set when Status is not ok.
+// ExecuteReply ends a cell.
 type ExecuteReply struct {
-	Status          Status
-	ExecutionCount  int
-	Payload         []any
-	UserExpressions map[string]any // a MIMEBundleReply or a FaultReply each
-	Fault           Fault
-}
-
-// MarshalJSON writes the fields that belong to the status.
-func (r ExecuteReply) MarshalJSON() ([]byte, error) {
-	o := Object{"status": r.Status, "execution_count": r.ExecutionCount}
-	o["payload"], o["user_expressions"] = r.Payload, Object(r.UserExpressions)
-	if r.Payload == nil {
-		o["payload"] = []any{}
-	}
-	if r.Status != OK {
-		o["ename"], o["evalue"], o["traceback"] = r.Fault.EName, r.Fault.EValue, r.Fault.Traceback
-	}
-	return Marshal(map[string]any(o))
+	Status          Status    `json:"status"`
+	ExecutionCount  int       `json:"execution_count"`
+	Payload         List[any] `json:"payload"`
+	UserExpressions Object    `json:"user_expressions"` // a MIMEBundleReply or a FaultReply each
+	*Fault                    // nil when Status is ok
 }
 
 // SetNextInput and Page are entries of an [ExecuteReply]'s payload: text for

@@ -177,7 +177,7 @@ func TestBadJSON(t *testing.T) {
 
 func TestEmptyObjectsAreNeverNull(t *testing.T) {
 	for _, v := range []any{
-		ExecuteReply{}, ExecuteReply{Status: Failed}, CompleteReply{}, DisplayData{}, ExecuteResult{}, InspectReply{}, FaultReply{},
+		ExecuteReply{}, ExecuteReply{Status: Failed, Fault: &Fault{}}, CompleteReply{}, DisplayData{}, ExecuteResult{}, InspectReply{}, FaultReply{},
 		MIMEBundleReply{}, KernelInfoReply{HelpLinks: []HelpLink{}},
 	} {
 		b, err := Marshal(v)
