@@ -4,6 +4,7 @@
 //
 //	go run ./convex/bench [-arch gated_relu,relu] [-ratio 0.1,0.01,0.001] [-tol 1e-3,1e-6] PROBLEM.json...
 //	go run ./convex/bench -local 10 [-ratio 0.1] [-limit 30s] PROBLEM.json...
+//	go run ./convex/bench -fresh FOLDER
 //	go run ./convex/bench -scale [-ratio 0.1] [-patterns 200] [-limit 10m]
 //
 // Weight decay is the ratio times the largest useful one of the gated network
@@ -64,11 +65,16 @@ func main() {
 	patterns := flag.Int("patterns", 200, "with -scale: patterns for all images")
 	rivals := flag.Float64("local", 0, "compare our ReLU network with Adam and SGD given this many times our CPU time each")
 	methods := flag.String("methods", "", "with -local: only methods with this in their names, such as adam")
+	unseen := flag.String("fresh", "", "write problem files of data on which nothing was tuned into this folder")
 	width := flag.Int("width", 400, "with -local: neurons of the networks trained")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
 	if *scales {
 		scale(*patterns, numbers(*ratios)[0], *limit, *growth, *classes)
+		return
+	}
+	if *unseen != "" {
+		fresh(*unseen)
 		return
 	}
 	if flag.NArg() == 0 {
