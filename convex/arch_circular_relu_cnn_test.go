@@ -78,7 +78,7 @@ func TestCircularReLUCNNOfLongSignals(t *testing.T) {
 	const n, d = 52, 100
 	Y := randomMatrix(rng, n, 1)
 	p := Problem{X: randomMatrix(rng, n, d), Y: Y, Beta: 2, Arch: CircularReLUCNN{}}
-	s := &Settings{TimeLimit: 4 * time.Second}
+	s := &Settings{TimeLimit: 20 * time.Second}
 	zero := dot(flatten(Y), flatten(Y)) / 2 // objective of no neurons
 	for _, bias := range []bool{false, true} {
 		p.OutputBias = bias

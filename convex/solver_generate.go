@@ -634,12 +634,11 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 		// are few cells it soon ends, and then the bound closes.
 		few := len(g.bits) < 100 && round < 6
 		if k := len(history); k > 1 && history[k-2]-g.value < math.Max(1e-5, 0.1*tol)*math.Abs(g.value) && roundTol <= 1e-3 && !few {
-			g.keepNetwork()
 			break
 		}
 		if added == 0 || est < 0.5*tol {
 			if quiet++; quiet >= 2 && roundTol <= tol {
-				break
+				return nil // no violators
 			}
 			roundTol = math.Max(tol, roundTol*0.03)
 		} else {
@@ -647,6 +646,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 			roundTol = math.Max(tol, math.Min(1e-2, 0.1*est))
 		}
 	}
+	g.keepNetwork()
 	return nil
 }
 
@@ -944,8 +944,8 @@ func (g *generator) convex(tol float64, stop func() bool) error {
 }
 
 // keepNetwork drops all patterns but those of the network, when the search ends
-// before it has run out of violators: the cells next door would split neurons
-// without end, for little.
+// before it has run out of violators, also for want of time: the cells next door
+// would split neurons without end, for little.
 func (g *generator) keepNetwork() {
 	g.bits, g.gate, g.idle, g.seen = nil, nil, nil, map[string]int{}
 }
