@@ -76,8 +76,8 @@ func syrkLowerUntil(alpha float64, a blas64.General, beta float64, c blas64.Gene
 	})
 }
 
-// gramLower adds X'X to beta·C in the lower triangle of C; halt is that of
-// syrkLowerUntil.
+// gramLower adds X'X to beta·C in the lower triangle of C; what is above the
+// diagonal is undefined after that. halt is that of syrkLowerUntil.
 func gramLower(x blas64.General, beta float64, c blas64.General, halt func() bool) {
 	workers := (c.Rows + 127) / 128
 	tasks(workers, func(b int) {

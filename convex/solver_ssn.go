@@ -478,20 +478,28 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 	}
 	sample := build + N*N*Q + N*N*N/3
 	active := build + N*Q*Q + Q*Q*Q/3
-	minDiag := math.Inf(1)
-	for _, v := range diag {
-		minDiag = math.Min(minDiag, v)
+	if n > denseLimit {
+		sample = math.Inf(1)
+	} else {
+		minDiag := math.Inf(1)
+		for _, v := range diag {
+			minDiag = math.Min(minDiag, v)
+		}
+		if minDiag <= 1e-6*s.tau/(1+s.tau) { // E⁻¹ would be large
+			active = math.Inf(1)
+		}
 	}
 	if n > denseLimit && q > denseLimit {
 		return s.solveFree(act, e, diag, dir), true
 	}
+	least := math.Min(active, math.Min(sample, sampleGram))
 	if s.kept.Rows == n {
 		// A step of conjugate gradients runs at the speed of memory, a quarter of
-		// that of a product of matrices. It has to pay within as many as a
-		// factorisation would take.
+		// that of a product of matrices. It has to succeed within the number of
+		// steps that one factorisation costs.
 		step := 4 * (4*float64(s.model.n)*float64(d)*K + 2*N*N)
-		if steps := int(math.Min(active, math.Min(sample, sampleGram)) / step); steps >= 5 {
-			if x, ok := s.solveKept(act, diag, dir, min(steps, 40)); ok {
+		if steps := int(math.Min(least/step, 40)); steps >= 5 {
+			if x, ok := s.solveKept(act, diag, dir, steps); ok {
 				return x, true
 			}
 		}
@@ -505,10 +513,10 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 			diag[i] += shift
 		}
 		ok := false
-		switch {
-		case active <= sample && active <= sampleGram && minDiag > 1e-6*s.tau/(1+s.tau) || n > denseLimit:
+		switch least {
+		case active:
 			ok = s.solveActive(act, diag, dir)
-		case sampleGram <= sample:
+		case sampleGram:
 			ok = s.solveSampleGram(act, diag, dir, nact)
 		default:
 			ok = s.solveSample(act, diag, dir)
@@ -786,8 +794,8 @@ func (s *ssn) solveDense(m blas64.General, dir []float64) bool {
 	return true
 }
 
-// solveKept solves to two digits, which is what a Newton step needs, by conjugate
-// gradients with the factor of an earlier matrix as preconditioner: few rows and
+// solveKept solves to a residual of two digits, which is what a Newton step needs,
+// by conjugate gradients with the factor of an earlier matrix as preconditioner: few rows and
 // groups become active or idle from one step to the next. It is false when that
 // takes more than the given number of steps.
 func (s *ssn) solveKept(act []*ssnGroup, diag, dir []float64, steps int) ([]float64, bool) {
@@ -824,7 +832,7 @@ func (s *ssn) solveFree(act []*ssnGroup, e *ssnEval, diag, dir []float64) []floa
 
 // conjugateGradients solves matrix-free, until the residual is at most tol, and
 // returns how long it is.
-func (s *ssn) conjugateGradients(act []*ssnGroup, diag, b []float64, steps int, tol float64, precondition func(z, r []float64)) (x []float64, left float64) {
+func (s *ssn) conjugateGradients(act []*ssnGroup, diag, rhs []float64, steps int, tol float64, precondition func(z, r []float64)) (x []float64, left float64) {
 	n, d := s.model.samples, s.model.d
 	pats := make([][]uint64, len(act))
 	for k, g := range act {
@@ -850,7 +858,7 @@ func (s *ssn) conjugateGradients(act []*ssnGroup, diag, b []float64, steps int, 
 		}
 	}
 	x = make([]float64, n)
-	r, z, p := append([]float64(nil), b...), make([]float64, n), make([]float64, n)
+	r, z, p := append([]float64(nil), rhs...), make([]float64, n), make([]float64, n)
 	left = norm2(r)
 	rz := 0.0
 	for it := 0; it < steps && left > tol && !s.halted(); it++ {

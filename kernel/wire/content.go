@@ -115,7 +115,7 @@ type ExecuteReply struct {
 	ExecutionCount  int       `json:"execution_count"`
 	Payload         List[any] `json:"payload"`
 	UserExpressions Object    `json:"user_expressions"` // a MIMEBundleReply or a FaultReply each
-	*Fault                    // nil when Status is ok
+	*Fault                    // nil when Status is ok, and only then
 }
 
 // SetNextInput and Page are entries of an [ExecuteReply]'s payload: text for
