@@ -287,8 +287,9 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 		}
 		return nil
 	}
-	// A loss with a kink makes much of the rounding of a fit that is exact.
-	alike := func(v float64) bool {
+	// A loss with a kink makes much of the rounding of a fit that is exact: a
+	// network may be worse by that as long as it is optimal to the tolerance.
+	asGood := func(v float64) bool {
 		return v <= value*(1+math.Max(1e-12, 1e-2*s.Tol)) ||
 			v <= value*(1+0.1*s.Tol) && relativeGap(v, sol.Certificate.Lower) <= s.Tol
 	}
@@ -296,7 +297,7 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 	near := sol.Program.Patterns.searched()
 	if rows := sol.Program.Op.Rows; !s.NoPrune && net.Activations != nil && (near || net.Neurons() > rows) && rows <= maxPruned {
 		if pruned, err := Prune(p, net); err == nil {
-			if v, err := pruned.Objective(p); err == nil && alike(v) {
+			if v, err := pruned.Objective(p); err == nil && asGood(v) {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}
 		}
@@ -305,7 +306,7 @@ func (sol *Solution) decode(ctx context.Context, s *Settings) error {
 		x := append([]float64(nil), sol.Certificate.X...)
 		sol.Program.pruneBlocks(x)
 		if pruned, err := sol.Program.Decode(x); err == nil && pruned.Neurons() < net.Neurons() {
-			if v, err := pruned.Objective(p); err == nil && alike(v) {
+			if v, err := pruned.Objective(p); err == nil && asGood(v) {
 				sol.Network, sol.NetworkObjective, value = pruned, v, v
 			}
 		}

@@ -795,9 +795,9 @@ func (s *ssn) solveDense(m blas64.General, dir []float64) bool {
 }
 
 // solveKept solves to a residual of two digits, which is what a Newton step needs,
-// by conjugate gradients with the factor of an earlier matrix as preconditioner: few rows and
-// groups become active or idle from one step to the next. It is false when that
-// takes more than the given number of steps.
+// by conjugate gradients with the factor of an earlier matrix as preconditioner:
+// few rows and groups become active or idle from one step to the next. It is
+// false when that takes more than the given number of steps.
 func (s *ssn) solveKept(act []*ssnGroup, diag, dir []float64, steps int) ([]float64, bool) {
 	tol := 1e-2 * norm2(dir)
 	x, left := s.conjugateGradients(act, diag, dir, steps, tol, func(z, r []float64) {
