@@ -45,10 +45,10 @@ func (t *tx) emit(info *types.Info, body *ast.BlockStmt, last []ast.Expr) error 
 		}
 	}
 	name := fmt.Sprintf("C_%d", t.n)
-	if err := t.s.load("package main\n" + t.out.String() + "func " + name + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\nfunc init() { R_entry = " + name + " }\n"); err != nil {
+	if err := t.s.load("package main\n" + t.out.String() + "func " + name + "() {\n" + strings.Join(t.setup, "\n") + "\n" + statements + "}\n"); err != nil {
 		return err
 	}
-	t.entry = *t.s.m.entry
+	t.entry = t.s.m.function(name)
 	t.s.m.forget(name)
 	for k, v := range t.insts {
 		t.s.insts[k] = v

@@ -447,8 +447,7 @@ func checkLayout() bool {
 
 // typeNode finds yaegi's own description of a type or variable of the session.
 func (m *machine) typeNode(name string) reflect.Value {
-	sym := reflect.ValueOf(m.Interpreter).Elem().FieldByName("scopes").MapIndex(reflect.ValueOf(mainPath)).Elem().FieldByName("sym").MapIndex(reflect.ValueOf(name))
-	return sym.Elem().FieldByName("typ")
+	return m.scope().FieldByName("sym").MapIndex(reflect.ValueOf(name)).Elem().FieldByName("typ")
 }
 
 // setType gives yaegi the reflect types of recursive types: every description

@@ -30,7 +30,6 @@ type machine struct {
 	trace *traceWriter
 	// lasting: what was loaded last has function literals in it.
 	lasting bool
-	entry   *func() // the variable that a cell puts its function in
 
 	recursive   map[string]reflect.Type // see recursive.go
 	marks       int
@@ -125,15 +124,31 @@ func (m *machine) resume() {
 	*m.done = make(chan struct{})
 }
 
+// scope is where the interpreter has what cells declare.
+func (m *machine) scope() reflect.Value {
+	return reflect.ValueOf(m.Interpreter).Elem().FieldByName("scopes").MapIndex(reflect.ValueOf(mainPath)).Elem()
+}
+
+// function is a function of a cell, without arguments and results, as Go's. To
+// have emitted code assign it to a variable would take a function init for it,
+// which costs as much to compile as a small cell.
+func (m *machine) function(name string) func() {
+	node := m.scope().FieldByName("sym").MapIndex(reflect.ValueOf(name)).Elem().FieldByName("node")
+	frame := reflect.ValueOf(m.Interpreter).Elem().FieldByName("frame")
+	return genFunctionWrapper(node.UnsafePointer())(frame.UnsafePointer()).Interface().(func())
+}
+
+//go:linkname genFunctionWrapper github.com/traefik/yaegi/interp.genFunctionWrapper
+func genFunctionWrapper(node unsafe.Pointer) func(frame unsafe.Pointer) reflect.Value
+
 // forget takes functions out of the interpreter's table of names, which nothing
 // will be compiled against again, and lets go of the syntax of what has been
 // compiled: yaegi keeps both for ever, about 20 kB a cell. What runs or may be
 // called by others holds on to what it needs by itself.
 func (m *machine) forget(names ...string) {
 	clear := func(v reflect.Value) { reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem().SetZero() }
-	in := reflect.ValueOf(m.Interpreter).Elem()
-	clear(in.FieldByName("roots"))
-	scope := in.FieldByName("scopes").MapIndex(reflect.ValueOf(mainPath)).Elem()
+	clear(reflect.ValueOf(m.Interpreter).Elem().FieldByName("roots"))
+	scope := m.scope()
 	clear(scope.FieldByName("child"))
 	syms := scope.FieldByName("sym")
 	syms = reflect.NewAt(syms.Type(), unsafe.Pointer(syms.UnsafeAddr())).Elem()
@@ -160,7 +175,7 @@ func filesFrom(fset *token.FileSet, base int) []*token.File {
 func (s *Session) start() error {
 	exports := s.rt.exports()
 	s.m.Use(interp.Exports{rtPath + "/./R_": exports})
-	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_entry func()", "var R_boxed interface{ R_() }"} {
+	for _, src := range []string{"import R_ \"" + rtPath + "\"", "var R_line int64", "var R_boxed interface{ R_() }"} {
 		if err := s.m.eval(src); err != nil {
 			return err
 		}
@@ -172,7 +187,6 @@ func (s *Session) start() error {
 		return err
 	}
 	g := s.m.Globals()
-	s.m.entry = g["R_entry"].Addr().Interface().(*func())
 	s.ctxVar = g["R_ctx"]
 	s.m.boxed = g["R_boxed"].Type()
 	s.m.compiledCat = uint(s.m.typeNode("R_ctx").Elem().FieldByName("cat").Uint())
