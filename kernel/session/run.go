@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // heeded is the cells' ctx, which notes that somebody looks whether it is done.
@@ -61,6 +62,8 @@ func (s *Session) Call(ctx context.Context, f func()) error {
 func (s *Session) run(ctx context.Context, f func()) *CellError {
 	defer s.m.forget()
 	end := make(chan *CellError, 1)
+	s.gid = "" // neither the new goroutine's nor, afterwards, the old one's
+	defer func() { s.gid = "" }()
 	go s.watch(ctx, f, func(ce *CellError, _ bool) { end <- ce })
 	return <-end
 }
@@ -101,11 +104,14 @@ func (s *Session) watch(ctx context.Context, f func(), then func(ce *CellError, 
 	m := s.mark
 	s.mark = nil // until the cell has ended well
 	if m == nil {
-		m = newMarker()
+		m, s.gid = newMarker(), ""
 	}
-	m.use()
+	if s.gid == "" || getLabel() != unsafe.Pointer(m) { // else it is the goroutine of the cell before
+		m.use()
+		s.gid = goroutine() // this takes a tenth of a small cell's time
+	}
 	m.line.Store(0)
-	c := &cellRun{s: s, ctx: &heeded{Context: ctx}, stopped: make(chan struct{}), gid: goroutine(), then: then, more: heededGrace - 1}
+	c := &cellRun{s: s, ctx: &heeded{Context: ctx}, stopped: make(chan struct{}), gid: s.gid, then: then, more: heededGrace - 1}
 	s.ctxVar.Set(reflect.ValueOf(c.ctx))
 	s.rt.running.Store(c)
 	s.rt.pulse.start(s.rt)

@@ -100,6 +100,36 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A panic in a callback is the cell's to recover if it is on the cell's
+// goroutine, whichever that is.
+func TestRunKnowsItsGoroutine(t *testing.T) {
+	s := newSession(t)
+	mustRun(t, s, "func safe() (text string) {\n\tdefer func() { text = fmt.Sprint(recover()) }()\n"+
+		"\tnew(sync.Once).Do(func() { panic(\"no\") })\n\treturn\n}")
+	check := func(res *Result, err error, well bool) {
+		t.Helper()
+		if err != nil || !well || res.Value.Text() != `"no"` {
+			t.Errorf("%v, %v, well %v", res.Value, err, well)
+		}
+	}
+	onceMore := make(chan struct{})
+	go func() {
+		for range 3 {
+			s.Run(t.Context(), "safe()", check)
+			res, err := s.Execute(t.Context(), "safe()") // on a goroutine that this one starts
+			check(res, err, true)
+		}
+		s.Run(t.Context(), "safe()", check)
+		s.Run(t.Context(), "panic(1)", func(*Result, error, bool) {
+			go func() { // as a worker goes on
+				defer close(onceMore)
+				s.Run(t.Context(), "safe()", check)
+			}()
+		})
+	}()
+	<-onceMore
+}
+
 // Waking a second processor costs more than a small cell: nothing may begin a
 // goroutine for one.
 func TestRunStartsNoGoroutine(t *testing.T) {

@@ -63,6 +63,7 @@ type Session struct {
 	twins    map[string]bool // what stands behind the types that functions have declared
 	uniq     int
 	mark     *marker        // of the goroutine that cells run on
+	gid      string         // that goroutine, if it is known
 	placed   map[int]placed // by cell
 	declared bool           // the last cell has changed declarations
 	// The cells that wrote the live declarations, and those that emitted them.
