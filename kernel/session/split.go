@@ -78,6 +78,10 @@ func bracket(t token.Token) int {
 // else is statements. quiet tells that the cell ends in a written semicolon.
 func split(src string) (chunks []chunk, quiet bool) {
 	toks, comments, _ := lex(src)
+	return splitTokens(src, toks, comments)
+}
+
+func splitTokens(src string, toks []lexeme, comments [][2]int) (chunks []chunk, quiet bool) {
 	depth, start, kind := 0, -1, chunkStmt
 	for i, t := range toks {
 		if start < 0 {
@@ -205,12 +209,13 @@ func drop(src string, chunks []chunk, unwanted func(chunk) bool) string {
 
 // parseCell parses a cell whose positions carry the given file name.
 func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
-	if p, msg := unbalanced(src); msg != "" {
+	toks, comments, _ := lex(src)
+	if p, msg := unbalanced(src, toks); msg != "" {
 		line := 1 + strings.Count(src[:p], "\n")
 		col := p - strings.LastIndexByte(src[:p], '\n')
 		return nil, scanner.ErrorList{{Pos: token.Position{Filename: name, Line: line, Column: col}, Msg: msg}}
 	}
-	chunks, quiet := split(src)
+	chunks, quiet := splitTokens(src, toks, comments)
 	pc := &parsedCell{quiet: quiet}
 	var errs scanner.ErrorList
 	parse := func(head, text, tail string) *ast.File {
@@ -225,9 +230,9 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 	haveImports, haveFuncs, haveStmts := false, false, false
 	values := chunk{kind: chunkStmt} // the last line, if it is a list of values
 	if n := len(chunks) - 1; n >= 0 && chunks[n].kind == chunkStmt {
-		if end, ok := isList(src[chunks[n].off:chunks[n].end]); ok {
+		if end, ok := isList(toks, chunks[n]); ok {
 			values, chunks = chunks[n], chunks[:n]
-			values.end = values.off + end
+			values.end = end
 		}
 	}
 	for _, c := range chunks {
@@ -327,16 +332,18 @@ func markReserved(n ast.Node) {
 	})
 }
 
-// isList tells values with commas between them, which are no statement of Go,
-// and where the last of them ends.
-func isList(src string) (end int, list bool) {
-	toks, _, _ := lex(src)
+// isList tells a chunk of values with commas between them, which are no
+// statement of Go, and where the last of them ends.
+func isList(toks []lexeme, c chunk) (end int, list bool) {
 	depth := 0
-	for i, t := range toks {
+	for _, t := range toks {
+		if t.off < c.off || t.off >= c.end {
+			continue
+		}
 		switch {
 		case depth == 0 && (t.tok == token.ASSIGN || t.tok == token.DEFINE || t.tok == token.COLON || token.ADD_ASSIGN <= t.tok && t.tok <= token.AND_NOT_ASSIGN):
 			return 0, false
-		case i == 0 && t.tok.IsKeyword() && !slices.Contains([]token.Token{token.FUNC, token.STRUCT, token.MAP, token.CHAN, token.INTERFACE}, t.tok):
+		case t.off == c.off && t.tok.IsKeyword() && !slices.Contains([]token.Token{token.FUNC, token.STRUCT, token.MAP, token.CHAN, token.INTERFACE}, t.tok):
 			return 0, false
 		case depth == 0 && t.tok == token.COMMA:
 			list = true
@@ -371,8 +378,7 @@ func endOfCell(msg string, past bool) string {
 
 // unbalanced finds a bracket that closes nothing, closes the wrong one, or is
 // never closed, and returns where to point and what to say.
-func unbalanced(src string) (int, string) {
-	toks, _, _ := lex(src)
+func unbalanced(src string, toks []lexeme) (int, string) {
 	var open []lexeme
 	closes := map[token.Token]token.Token{token.LPAREN: token.RPAREN, token.LBRACK: token.RBRACK, token.LBRACE: token.RBRACE}
 	for _, t := range toks {
