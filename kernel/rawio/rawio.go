@@ -92,14 +92,35 @@ func (c *Conn) write(b []byte, once bool) (n int, err error) {
 // Work wakes the monitor, by a system call that it is told of.
 func Work() { unix.Poll(nil, 0) }
 
-// Readable reports whether a read of one of at most four descriptors would not
-// wait. It leaves out the negative ones.
-func Readable(fds ...int) bool {
-	var p [4]unix.PollFd
-	for i, fd := range fds {
-		p[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+// A Set of descriptors tells whether a read of one of them would not wait. The
+// kernel adds a descriptor to a list when something is written to it, before the
+// write returns, and to look at the list costs half of what to poll the
+// descriptors does.
+type Set struct{ epoll int }
+
+// NewSet returns the set of some descriptors. The set goes with the process.
+func NewSet(fds ...int) (*Set, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&p)), uintptr(len(fds)), 0)
+	for _, fd := range fds {
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+			unix.Close(epoll)
+			return nil, os.NewSyscallError("epoll_ctl", err)
+		}
+	}
+	return &Set{epoll}, nil
+}
+
+// Readable reports whether one of the descriptors, or the end of one, can be
+// read. A nil set has none.
+func (s *Set) Readable() bool {
+	if s == nil {
+		return false
+	}
+	var e unix.EpollEvent
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(s.epoll), uintptr(unsafe.Pointer(&e)), 1, 0, 0, 0)
 	return errno != 0 || n > 0
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -95,17 +96,69 @@ func TestWithoutDescriptor(t *testing.T) {
 
 func TestReadable(t *testing.T) {
 	a, b := pair(t)
-	_, d := pair(t)
-	if Readable(int(b.Fd()), -1, int(d.Fd())) || Readable(-1, -1) {
+	c, d := pair(t)
+	for _, f := range []*os.File{b, d} {
+		New(f) // the runtime's poller has them, too
+	}
+	s, err := NewSet(int(b.Fd()), int(d.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Readable() || (*Set)(nil).Readable() {
 		t.Error("readable with nothing to read")
 	}
-	a.Write([]byte("x"))
-	if !Readable(-1, int(d.Fd()), int(b.Fd())) {
-		t.Error("not readable with a byte to read")
+	for _, x := range [][2]*os.File{{a, b}, {c, d}, {a, b}} {
+		x[0].Write([]byte("xy"))
+		for range 2 {
+			if !s.Readable() || !s.Readable() {
+				t.Error("not readable with a byte to read")
+			}
+			syscall.Read(int(x[1].Fd()), make([]byte, 1))
+		}
+		if s.Readable() {
+			t.Error("readable after all has been read")
+		}
 	}
 	a.Close()
-	b.Read(make([]byte, 1))
-	if !Readable(int(b.Fd())) {
+	if !s.Readable() {
 		t.Error("the end is not readable")
+	}
+	if _, err := NewSet(-1); err == nil {
+		t.Error("a set of no descriptor")
+	}
+}
+
+// What another thread has written before is always there to be read.
+func TestReadableAtOnce(t *testing.T) {
+	var fd [2]int
+	if err := syscall.Pipe2(fd[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSet(fd[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, written := make(chan bool), make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		for range next {
+			syscall.Write(fd[1], []byte("x"))
+			written <- true
+		}
+	}()
+	defer close(next)
+	b := make([]byte, 8)
+	for i := range 10000 {
+		if s.Readable() {
+			t.Fatalf("write %d: readable before", i)
+		}
+		next <- true
+		<-written
+		if !s.Readable() {
+			t.Fatalf("write %d: not readable", i)
+		}
+		if n, err := syscall.Read(fd[0], b); n != 1 || err != nil {
+			t.Fatalf("write %d: %d bytes, %v", i, n, err)
+		}
 	}
 }

@@ -91,8 +91,10 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 	// The interpreter stops deep recursion long before; this is for compiled code.
 	debug.SetMaxStack(512 << 20)
 	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-	c.out.watch(0, fdStdout)
-	c.out.watch(1, fdStderr)
+	if err := c.out.watch(fdStdout, fdStderr); err != nil {
+		fmt.Fprintln(os.Stderr, "gonvex worker:", err)
+		return 2
+	}
 	display.SetPublisher(c.out)
 
 	interrupts := make(chan os.Signal, 1)

@@ -40,7 +40,8 @@ type output struct {
 	stream int    // its stream
 	cell   uint32 // the cell that output belongs to
 	part   [2][]byte
-	pipes  [2]int // read ends of descriptors 1 and 2, -1 for none
+	pipes  [2]int     // read ends of descriptors 1 and 2, -1 for none
+	ready  *rawio.Set // of pipes
 	armed  bool
 	timer  *time.Timer
 	err    error
@@ -56,17 +57,28 @@ func newOutput(w io.Writer) *output {
 	return o
 }
 
-// watch reads a pipe for the rest of the process's life. The pipe must be
+// watch reads the pipes for the rest of the process's life. They must be
 // non-blocking.
-func (o *output) watch(i, fd int) {
-	raw, err := os.NewFile(uintptr(fd), streams[i]).SyscallConn()
+func (o *output) watch(stdout, stderr int) error {
+	set, err := rawio.NewSet(stdout, stderr)
 	if err != nil {
-		return
+		return err
 	}
 	o.mu.Lock()
-	o.pipes[i] = fd
+	o.pipes, o.ready = [2]int{stdout, stderr}, set
 	o.mu.Unlock()
-	go raw.Read(func(uintptr) bool {
+	for i, fd := range o.pipes {
+		raw, err := os.NewFile(uintptr(fd), streams[i]).SyscallConn()
+		if err != nil {
+			return err
+		}
+		go o.readPipe(i, raw)
+	}
+	return nil
+}
+
+func (o *output) readPipe(i int, raw syscall.RawConn) {
+	raw.Read(func(uintptr) bool {
 		for {
 			if i == 1 {
 				// The runtime's last words begin a moment before it stops all
@@ -111,7 +123,7 @@ func (o *output) takePipe(i int) (more, open bool) {
 
 // settle takes what the pipes hold before something else is put out.
 func (o *output) settle() {
-	if !rawio.Readable(o.pipes[:]...) {
+	if !o.ready.Readable() {
 		return
 	}
 	// Standard error last: what explains a failure stands next to it.
