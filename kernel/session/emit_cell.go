@@ -221,7 +221,7 @@ func (em *emitter) show(e ast.Expr) string {
 	tv := em.info.Types[e]
 	line := em.at(e.Pos(), tv.Value == nil) // a constant cannot panic
 	if tv.IsVoid() || tv.Type == nil || em.prints(e) {
-		return line + em.expr(e) + "\n"
+		return line + em.effect(e) + "\n"
 	}
 	if tu, ok := tv.Type.(*types.Tuple); ok {
 		if tu.Len() == 0 {

@@ -460,11 +460,22 @@ func (em *emitter) selectStmt(x *ast.SelectStmt, label string) string {
 		labelLine(label) + "switch " + k + " {\n" + body.String() + "}\n}\n"
 }
 
+// effect writes an expression that stands as a statement. A print has no results
+// then: for yaegi to put away those of fmt takes a tenth of a printed line's time.
+func (em *emitter) effect(e ast.Expr) string {
+	if !em.prints(e) {
+		return em.expr(e)
+	}
+	c := ast.Unparen(e).(*ast.CallExpr)
+	args := em.args(c)
+	return em.called(c.Fun) + sep + "(" + args + ")"
+}
+
 // simple writes a statement that may stand in a header.
 func (em *emitter) simple(s ast.Stmt) string {
 	switch x := s.(type) {
 	case *ast.ExprStmt:
-		return em.expr(x.X)
+		return em.effect(x.X)
 	case *ast.SendStmt:
 		var elem types.Type
 		if ch, ok := em.info.TypeOf(x.Chan).Underlying().(*types.Chan); ok {

@@ -25,18 +25,28 @@ func (r *rt) overrides(path string, syms map[string]reflect.Value) {
 	}
 	switch path {
 	case "fmt":
-		set("Print", func(a ...any) (int, error) { return fmt.Fprint(r.out, r.open(a)...) })
-		set("Println", func(a ...any) (int, error) { return fmt.Fprintln(r.out, r.open(a)...) })
-		set("Printf", func(f string, a ...any) (int, error) {
+		fprint := func(w io.Writer, a []any) (int, error) { return fmt.Fprint(w, r.open(a)...) }
+		fprintln := func(w io.Writer, a []any) (int, error) { return fmt.Fprintln(w, r.open(a)...) }
+		fprintf := func(w io.Writer, f string, a []any) (int, error) {
 			f, a = r.withTypes(f, r.open(a))
-			return fmt.Fprintf(r.out, f, a...)
-		})
-		set("Fprint", func(w io.Writer, a ...any) (int, error) { return fmt.Fprint(r.writer(w), r.open(a)...) })
-		set("Fprintln", func(w io.Writer, a ...any) (int, error) { return fmt.Fprintln(r.writer(w), r.open(a)...) })
-		set("Fprintf", func(w io.Writer, f string, a ...any) (int, error) {
-			f, a = r.withTypes(f, r.open(a))
-			return fmt.Fprintf(r.writer(w), f, a...)
-		})
+			return fmt.Fprintf(w, f, a...)
+		}
+		set("Print", func(a ...any) (int, error) { return fprint(r.out, a) })
+		set("Println", func(a ...any) (int, error) { return fprintln(r.out, a) })
+		set("Printf", func(f string, a ...any) (int, error) { return fprintf(r.out, f, a) })
+		set("Fprint", func(w io.Writer, a ...any) (int, error) { return fprint(r.writer(w), a) })
+		set("Fprintln", func(w io.Writer, a ...any) (int, error) { return fprintln(r.writer(w), a) })
+		set("Fprintf", func(w io.Writer, f string, a ...any) (int, error) { return fprintf(r.writer(w), f, a) })
+		for name, fn := range map[string]any{ // the same without results, see emitter.effect
+			"Print":    func(a ...any) { fprint(r.out, a) },
+			"Println":  func(a ...any) { fprintln(r.out, a) },
+			"Printf":   func(f string, a ...any) { fprintf(r.out, f, a) },
+			"Fprint":   func(w io.Writer, a ...any) { fprint(r.writer(w), a) },
+			"Fprintln": func(w io.Writer, a ...any) { fprintln(r.writer(w), a) },
+			"Fprintf":  func(w io.Writer, f string, a ...any) { fprintf(r.writer(w), f, a) },
+		} {
+			syms[name+sep] = reflect.ValueOf(fn)
+		}
 		set("Sprint", func(a ...any) string { return fmt.Sprint(r.open(a)...) })
 		set("Sprintln", func(a ...any) string { return fmt.Sprintln(r.open(a)...) })
 		set("Sprintf", func(f string, a ...any) string { f, a = r.withTypes(f, r.open(a)); return fmt.Sprintf(f, a...) })

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"go/token"
 	"io"
 	"math/rand/v2"
@@ -191,6 +193,36 @@ func TestRich(t *testing.T) {
 	}
 	if b := mustRun(t, s, "type Row struct{ Name string; Age int }\n[]Row{{\"a\", 1}}").Value; b.Data[display.MIMEHTML] == nil || b.Text() != "[{Name:a Age:1}]" {
 		t.Errorf("%+v", b.Data)
+	}
+}
+
+// A print as a statement has no results for the interpreter, as one that is an
+// operand has; both print the same.
+func TestPrintsWithoutResults(t *testing.T) {
+	for _, call := range []string{
+		`fmt.Print("a", v, 1)`, `fmt.Println(v, &v, []V{v})`, `fmt.Printf("%v %T %d|", v, v, 2)`, `fmt.Println(xs...)`, `fmt.Printf("%d %d|", xs...)`,
+		`fmt.Fprint(w, "a", v)`, `fmt.Fprintln(w, v, errors.New("e"))`, `fmt.Fprintf(w, "%v %s|", v, v)`, `fmt.Fprintln(os.Stdout, v)`,
+	} {
+		printed := func(format string) string {
+			var out bytes.Buffer
+			s, err := New(Options{Stdout: &out, Stderr: io.Discard})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustRun(t, s, "type V struct{ n int }\nfunc (v V) String() string { return fmt.Sprint(\"V\", v.n) }\n"+
+				"v, w := V{7}, new(bytes.Buffer)\nxs := []any{1, 2}")
+			if res := mustRun(t, s, fmt.Sprintf(format, call)); res.Value != nil || len(res.Warnings) > 0 {
+				t.Errorf("%s gives %v, warnings %q", call, res.Value, res.Warnings)
+			}
+			mustRun(t, s, "fmt.Print(w.String())")
+			return out.String()
+		}
+		want := printed("n, err := %s\n_, _ = n, err")
+		for _, format := range []string{"%s", "%s;", "if %s; true {}", "func() { %s }()", "for range 1 { %s }"} {
+			if got := printed(format); got != want || got == "" {
+				t.Errorf(format+" prints %q, want %q", call, got, want)
+			}
+		}
 	}
 }
 

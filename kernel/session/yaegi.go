@@ -232,6 +232,9 @@ func (s *Session) mapMethods(path string, syms map[string]reflect.Value) {
 	switch path {
 	case "fmt":
 		names = []string{"Print", "Println", "Printf", "Sprint", "Sprintf", "Sprintln", "Fprint", "Fprintf", "Fprintln", "Errorf", "Appendf"}
+		for _, n := range []string{"Print", "Println", "Printf", "Fprint", "Fprintf", "Fprintln"} {
+			names = append(names, n+sep)
+		}
 		ts = []reflect.Type{reflect.TypeFor[error](), reflect.TypeFor[fmt.Stringer]()}
 	case "log":
 		names = []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}
