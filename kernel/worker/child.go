@@ -22,11 +22,12 @@ import (
 // Descriptors the supervisor gives the worker, besides 0 (/dev/null) and 1 and
 // 2 (the write ends of pipes).
 const (
-	fdSocket = 3 // frames
-	fdStdout = 4 // read end of 1
-	fdStderr = 5 // read end of 2
-	fdCrash  = 6 // write end of the pipe that gets the runtime's last words
-	fdCells  = 7 // frames to be handled one after the other: cells
+	fdRequests = 3 // frames that are handled as they come: interrupts, questions
+	fdStdout   = 4 // read end of 1
+	fdStderr   = 5 // read end of 2
+	fdCrash    = 6 // write end of the pipe that gets the runtime's last words
+	fdCells    = 7 // frames to be handled one after the other: cells
+	fdFrames   = 8 // write end of the pipe for the worker's own frames
 )
 
 // child is the worker process.
@@ -48,11 +49,11 @@ type inputReply struct {
 }
 
 // Serve is the main function of a worker process that runs the interpreter
-// which open returns. It ends when the supervisor's end of the socket closes,
+// which open returns. It ends when the supervisor's end of the pipes closes,
 // taking the processes that cells have started with it, and returns the exit
 // code.
 func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
-	for fd := fdSocket; fd <= fdCells; fd++ {
+	for fd := fdRequests; fd <= fdFrames; fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
 			fmt.Fprintln(os.Stderr, "gonvex worker: this command is started by the kernel, not by hand")
 			return 2
@@ -62,17 +63,15 @@ func Serve(ctx context.Context, open func(Host) (Interpreter, error)) int {
 			syscall.SetNonblock(fd, true)
 		}
 	}
-	socket := os.NewFile(fdSocket, "supervisor")
 	crash := os.NewFile(fdCrash, "crash")
 	debug.SetCrashOutput(crash, debug.CrashOptions{})
 	crash.Close() // the runtime has its own copy
 
-	wire := rawio.New(socket)
 	c := &child{
-		out: newOutput(wire), ready: make(chan struct{}), inputs: map[uint32]chan inputReply{},
+		out: newOutput(rawio.New(os.NewFile(fdFrames, "frames"))), ready: make(chan struct{}), inputs: map[uint32]chan inputReply{},
 		cells: bufio.NewReader(rawio.New(os.NewFile(fdCells, "cells"))),
 	}
-	r := bufio.NewReader(wire)
+	r := bufio.NewReader(rawio.New(os.NewFile(fdRequests, "requests")))
 	first, err := readFrame(r)
 	if err != nil || first.kind != kindInit {
 		return 2
@@ -155,7 +154,7 @@ func (c *child) open(ctx context.Context, h Host, open func(Host) (Interpreter, 
 
 // serve runs one cell after the other, until one leaves the goroutine in no
 // state to run more: then the cell's end has seen to it that another goes on.
-// Cells come by a socket of their own, so that who has read one can run it.
+// Cells come by a pipe of their own, so that who has read one can run it.
 func (c *child) serve(ctx context.Context) {
 	for {
 		f, err := readFrame(c.cells)

@@ -23,11 +23,12 @@ import (
 
 // process is one worker process, seen from the supervisor.
 type process struct {
-	cmd   *exec.Cmd
-	wire  *rawio.Conn
-	cells *rawio.Conn   // for what the worker handles one after the other
-	ready chan struct{} // closed when it said that it is ready or cannot be
-	dead  chan struct{} // closed when it has ended and all it sent is handled
+	cmd      *exec.Cmd
+	requests *rawio.Conn
+	cells    *rawio.Conn   // for what the worker handles one after the other
+	frames   *rawio.Conn   // that it sends
+	ready    chan struct{} // closed when it said that it is ready or cannot be
+	dead     chan struct{} // closed when it has ended and all it sent is handled
 
 	writeMu sync.Mutex
 
@@ -64,15 +65,22 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 			f.Close()
 		}
 	}
-	var ours, theirs [2]*os.File // for frames of all kinds, and for cells
+	// Frames go by pipes. A process that reads from a socket wakes the one at its
+	// other end, which could write now, and that costs as much as the frame does.
+	var ours, theirs [3]*os.File // of pipes for requests, for cells, and for the worker's frames
 	for i := range ours {
-		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
+		var fd [2]int
+		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 			closeAll()
-			return nil, fmt.Errorf("worker: cannot make a socket pair: %w", err)
+			return nil, fmt.Errorf("worker: cannot make a pipe: %w", err)
 		}
-		syscall.SetNonblock(pair[0], true)
-		ours[i], theirs[i] = os.NewFile(uintptr(pair[0]), "worker"), os.NewFile(uintptr(pair[1]), "supervisor")
+		end, other := fd[1], fd[0]
+		if i == 2 {
+			end, other = other, end
+			unix.FcntlInt(uintptr(end), unix.F_SETPIPE_SZ, 4*gatherBytes) // or less, if there may not be so many
+		}
+		unix.SetNonblock(end, true)
+		ours[i], theirs[i] = os.NewFile(uintptr(end), "worker"), os.NewFile(uintptr(other), "supervisor")
 		files = append(files, ours[i], theirs[i])
 	}
 	// Pipes for stdout, stderr and crash: the write ends and, of the first two,
@@ -100,7 +108,7 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 	cmd := exec.Command(o.Command[0], o.Command[1:]...)
 	cmd.Env, cmd.Dir = o.Env, o.Dir
 	cmd.Stdout, cmd.Stderr = w[0], w[1]
-	cmd.ExtraFiles = []*os.File{theirs[0], give[0], give[1], w[2], theirs[1]}
+	cmd.ExtraFiles = []*os.File{theirs[0], give[0], give[1], w[2], theirs[1], theirs[2]}
 	// A group of its own: a terminal's Ctrl-C is for the kernel, which decides,
 	// and what cells start ends with the worker.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -116,7 +124,7 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 		give[i].Close()
 	}
 	p := &process{
-		cmd: cmd, wire: rawio.New(ours[0]), cells: rawio.New(ours[1]), ready: make(chan struct{}), dead: make(chan struct{}),
+		cmd: cmd, requests: rawio.New(ours[0]), cells: rawio.New(ours[1]), frames: rawio.New(ours[2]), ready: make(chan struct{}), dead: make(chan struct{}),
 		answers: map[uint32]chan []byte{}, comms: map[string]bool{}, limit: o.MemoryLimit, oom: oomKills(),
 	}
 	p.send(kindInit, 0, func(b []byte) []byte { return putBool(putInt(b, int64(o.MemoryLimit)), o.Comms) })
@@ -141,10 +149,10 @@ func launch(o Options, output func(*process, frame) error, ended func(*process))
 			f.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		}
 		rest.Wait()
-		ours[0].SetReadDeadline(time.Now().Add(time.Second))
+		ours[2].SetReadDeadline(time.Now().Add(time.Second))
 		r[2].SetReadDeadline(time.Now().Add(time.Second))
 		readers.Wait()
-		for _, f := range []*os.File{ours[0], ours[1], r[0], r[1], r[2]} {
+		for _, f := range []*os.File{ours[0], ours[1], ours[2], r[0], r[1], r[2]} {
 			f.Close()
 		}
 		for id := range p.comms { // what it had open ends with it
@@ -192,7 +200,7 @@ func (p *process) readRest(f *os.File) {
 }
 
 func (p *process) readFrames(output func(*process, frame) error) {
-	r := bufio.NewReaderSize(p.wire, 64<<10)
+	r := bufio.NewReaderSize(p.frames, 64<<10)
 	for {
 		f, err := readFrame(r)
 		if err == nil {
@@ -329,7 +337,7 @@ func (p *process) send(k kind, id uint32, body func([]byte) []byte) error {
 	}
 	p.writeMu.Lock()
 	defer p.writeMu.Unlock()
-	to := p.wire
+	to := p.requests
 	if k == kindExecute || k == kindComm {
 		to = p.cells
 	}

@@ -3,8 +3,8 @@
 // runaway recursion or memory, not a crash in C code, not kill -9.
 //
 // The [Supervisor], in the kernel's process, starts the worker process (the
-// same binary, see [Main]), sends it cells and receives their output over two
-// socket pairs. When the worker dies it ends the running cell with an error that
+// same binary, see [Main]), sends it cells and receives their output over
+// pipes. When the worker dies it ends the running cell with an error that
 // says what happened, and puts a spare worker, started ahead, in its place.
 package worker
 

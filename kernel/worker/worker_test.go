@@ -148,7 +148,7 @@ func (f *fake) Execute(ctx context.Context, code string, count int) (r Reply) {
 			syscall.Kill(os.Getpid(), syscall.SIGSEGV)
 			time.Sleep(time.Minute)
 		case "noise":
-			syscall.Write(fdSocket, bytes.Repeat([]byte{0xff}, 100))
+			syscall.Write(fdFrames, bytes.Repeat([]byte{0xff}, 100))
 			time.Sleep(time.Minute)
 		case "close":
 			os.Stdout.Close()
