@@ -155,11 +155,14 @@ type descent struct {
 	curve  []float64
 	loss   Fn
 	beta   float64
-	long   float64 // 1/step a neuron at the start, grown where steps diverged
+	long   float64 // firstStep, or more where steps diverged in this descent or the last
 }
 
+// firstStep is 1/step a neuron at the start of a descent.
+const firstStep = 0.06
+
 func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
-	p := &descent{loss: loss, beta: beta, long: 0.06}
+	p := &descent{loss: loss, beta: beta, long: firstStep}
 	c := principalAxes(X)
 	if c.turn != nil && !c.scaled {
 		p.turn, p.curve = c.turn, c.curve
@@ -196,6 +199,7 @@ type pace struct {
 // is less time than its steps take ends as a whole one.
 func (p *descent) run(net []neuron, how pace, t span) ([]neuron, float64) {
 	d, n := p.m.d, p.m.n
+	p.long = math.Max(firstStep, p.long/2) // where steps were too long once they need not be now
 	if n == 0 || slices.Max(p.curve) == 0 {
 		return net, math.Inf(1)
 	}
