@@ -21,6 +21,25 @@ func ExampleSolve() {
 	// Output: 0.100074 global optimal
 }
 
+// A network that is narrower than the optimum, and what that costs.
+func ExampleNarrow() {
+	X := mat.NewDense(5, 2, []float64{-2, 1, -1, 1, 0, 1, 1, 1, 2, 1})
+	p := convex.Problem{X: X, Y: mat.NewVecDense(5, []float64{1, -1, 1, 1, -1}), Beta: 1e-2}
+	ctx := context.Background()
+	wide, err := convex.Solve(ctx, p, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	narrow, err := convex.Narrow(ctx, p, wide.Network, 2, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d neurons %.2f, %d neurons %.2f\n", wide.Network.Neurons(), wide.Primal, narrow.Network.Neurons(), narrow.Primal)
+	// Output: 4 neurons 0.10, 2 neurons 1.05
+}
+
 // A part of a program can be exchanged before it is solved.
 func ExampleSolveProgram() {
 	X := mat.NewDense(4, 2, []float64{1, 0, 0, 1, -1, 0, 0, -1})

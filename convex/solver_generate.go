@@ -1101,14 +1101,19 @@ func (g *generator) patterns() *Patterns {
 		copy(p.bits[i*p.words:], b)
 		p.Gates.SetCol(i, g.gate[i])
 	}
-	// Without the all-off pattern, which adds nothing and which is left out of
-	// patterns that are given: those of a saved problem or solution.
+	return p.startingFrom(g.net, at)
+}
+
+// startingFrom is p with a network to start a solve from, whose neurons have the
+// patterns at. It leaves out the all-off pattern, which adds nothing and which is
+// left out of patterns that are given: those of a saved problem or solution.
+func (p *Patterns) startingFrom(net []neuron, at []int) *Patterns {
 	q := p.Distinct()
 	index := make(map[string]int, q.Len())
 	for i := range q.Len() {
 		index[rowKey(q.Row(i))] = i
 	}
-	for j, nr := range g.net {
+	for j, nr := range net {
 		if i, ok := index[rowKey(p.Row(at[j]))]; ok {
 			q.net = append(q.net, seed{i, nr.sign, nr.v})
 		}

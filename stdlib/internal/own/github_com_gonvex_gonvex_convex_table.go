@@ -69,6 +69,7 @@ func table_github_com_gonvex_gonvex_convex() map[string]reflect.Value {
 		"MomentMatrix":       reflect.ValueOf(convex.MomentMatrix),
 		"Moments":            reflect.ValueOf(convex.Moments),
 		"Monitor":            reflect.ValueOf((*convex.Monitor)(nil)),
+		"Narrow":             reflect.ValueOf(convex.Narrow),
 		"Network":            reflect.ValueOf((*convex.Network)(nil)),
 		"NetworkBound":       reflect.ValueOf(convex.NetworkBound),
 		"NewMonitor":         reflect.ValueOf(convex.NewMonitor),

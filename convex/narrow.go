@@ -1,0 +1,166 @@
+package convex
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Narrow finds a ReLU network with one output and at most so many neurons, from
+// a wider one, such as Solution.Network or a network trained by gradient
+// descent. Neurons whose sum predicts nearly what they do become one, a few at
+// a time, and descents in the network objective make up for what that costs.
+// The convex program over the patterns that the neurons end in, which are the
+// Patterns of the problem of the result, then goes to its optimum.
+//
+// The solution is that of this program where its network is as narrow as asked
+// for, with Status Optimal and Scope Restricted as a rule. Where the program
+// would have more neurons than that, Primal is the objective of the network that
+// the descents found, Lower the program's bound, and Status Bounded. A network
+// that is narrow enough keeps its patterns. How good the best network of a given
+// width is nobody proves here: the problem is not convex.
+func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settings) (*Solution, error) {
+	start := time.Now()
+	t, err := p.check()
+	if err != nil {
+		return nil, err
+	}
+	s = s.withDefaults()
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	wide, err := reluNeurons(&p, t, net)
+	switch {
+	case err != nil:
+		return nil, err
+	case neurons < 1:
+		return nil, fmt.Errorf("convex: Narrow: neurons is %d: want at least 1", neurons)
+	case t.loss.anyGrad() == nil:
+		return nil, fmt.Errorf("convex: Narrow: loss %q has no gradient to descend along: set Grad or Subgrad", t.loss.Name)
+	}
+	if s.TimeLimit == 0 {
+		s.TimeLimit = generationTime
+	}
+	ctx, cancel := s.limit(ctx, start)
+	defer cancel()
+	loss := t.loss
+	if net.Bias != nil {
+		loss = shifted(loss, net.Bias)
+	}
+	data := newMaskedData(t.X)
+	down := newDescent(t.X, loss, p.Beta)
+	left := generationSpan(ctx)
+	var best *Solution
+	for most := neurons; most > 0; {
+		narrow := narrowed(data, down, wide, most, left)
+		p.Patterns = patternsOfNeurons(data, narrow)
+		sol, err := Solve(ctx, p, &Settings{Solver: s.Solver, Use: s.Use, Tol: s.Tol, MaxIter: s.MaxIter, Progress: s.Progress, MaxMemory: s.MaxMemory, NoPrune: s.NoPrune})
+		if err != nil {
+			return nil, err
+		}
+		over := sol.Network.Neurons() - neurons
+		if over <= 0 {
+			if best == nil || sol.Primal < best.Primal {
+				best = sol
+			}
+			break
+		}
+		// The network of the descents is as narrow as asked for, if not at the
+		// optimum of the program.
+		found, err := unsolved(ctx, sol, net.Bias, s, start)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || found.Primal < best.Primal {
+			best = found
+		}
+		most = min(most, len(narrow)) - over
+	}
+	best.Elapsed = time.Since(start)
+	return best, nil
+}
+
+// reluNeurons are the neurons of a two-layer ReLU network that fits the problem.
+func reluNeurons(p *Problem, t *checked, net *Network) ([]neuron, error) {
+	if a, ok := t.arch.(ReLU); !ok || a.Penalty != "" || t.c != 1 || t.X == nil {
+		return nil, fmt.Errorf("convex: Narrow: the problem has architecture %q and %d outputs: want ReLU{} with one", t.arch.Name(), t.c)
+	}
+	if net.Neurons() == 0 {
+		return nil, fmt.Errorf("convex: Narrow: the network has no neurons: nothing to make narrower")
+	}
+	k, d := net.Hidden.Dims()
+	if net.Arch != (ReLU{}).Name() || d != t.d {
+		return nil, fmt.Errorf("convex: Narrow: the network is of architecture %q on %d columns: want relu on the %d of X", net.Arch, d, t.d)
+	}
+	if r, c := net.Output.Dims(); r != k || c != 1 {
+		return nil, fmt.Errorf("convex: Narrow: the network's Output is %d×%d: want %d×1, as many rows as Hidden", r, c, k)
+	}
+	v, sgn := make([]float64, k*d), make([]float64, k)
+	for j := range k {
+		a, row := net.Output.At(j, 0), v[j*d:][:d]
+		copy(row, net.Hidden.RawRowView(j))
+		scale(math.Abs(a), row)
+		sgn[j] = math.Copysign(1, a)
+		if !finite(row) {
+			return nil, fmt.Errorf("convex: Narrow: neuron %d of the network is not finite", j)
+		}
+	}
+	return neuronsOf(v, sgn), nil
+}
+
+// narrowed makes the network at most so many neurons wide by merging a tenth of
+// them at a time, with a descent after each.
+func narrowed(data *maskedData, down *descent, net []neuron, most int, t span) []neuron {
+	for len(net) > most {
+		net = mergeOrder(data, net).to(max(most, len(net)*9/10))
+		if len(net) > most {
+			net, _ = down.run(net, pace{steps: 200, gentle: true}, t.share(0.3))
+		}
+	}
+	// Long steps mostly end lower, but where weight decay is large they may not.
+	var last []neuron
+	gentle, low := down.run(net, pace{steps: 500, gentle: true}, t.share(0.3))
+	if long, value := down.run(net, pace{steps: 500}, t.share(0.3)); value < low {
+		last = long
+	} else {
+		last = gentle
+	}
+	if len(last) == 0 { // none is worth its weight decay, which the program will say
+		return net
+	}
+	return last
+}
+
+// patternsOfNeurons are the patterns that neurons have on the data of m, with the
+// neurons as a network to start from.
+func patternsOfNeurons(m *maskedData, net []neuron) *Patterns {
+	p := newPatterns(len(net), m.n)
+	p.Source = "generated"
+	p.Gates = mat.NewDense(m.d, len(net), nil)
+	rows, at := make([][]uint64, len(net)), make([]int, len(net))
+	for j, nr := range net {
+		p.Gates.SetCol(j, nr.v)
+		rows[j], at[j] = p.Row(j), j
+	}
+	v, _ := flat(net)
+	m.patternsOf(rows, v)
+	return p.startingFrom(net, at)
+}
+
+// unsolved is the solution with the network that the solve of sol started from,
+// with the given bias, and the bound of sol.
+func unsolved(ctx context.Context, sol *Solution, bias []float64, s *Settings, start time.Time) (*Solution, error) {
+	x := s.StartPoint(sol.Program)
+	if x == nil {
+		x = make([]float64, sol.Program.Op.Cols)
+	}
+	if sol.Program.Problem.OutputBias && bias != nil {
+		x[len(x)-1] = bias[0]
+	}
+	u := *s
+	u.record, u.own, u.NoPrune = &record{start: start}, true, true
+	return certified(ctx, sol.Program, &Point{X: x, Dual: sol.Certificate.Dual, Status: Bounded, Solver: "descent", Iter: sol.Iterations}, &u, start)
+}
