@@ -48,7 +48,9 @@ func runProgram(file string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 3
 	}
-	s, err := New(Options{MaxHeap: 2 << 30})
+	// The stack of stack.go grows to 256 MB for a moment, which is more than the
+	// default where somebody looks just then.
+	s, err := New(Options{MaxHeap: 2 << 30, MaxStack: 384 << 20})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 3
