@@ -148,7 +148,7 @@ type workingSetRun struct {
 	bits   [][]uint64
 	groups map[int]*ssnGroup // those that were ever in the working set
 	warm   map[int][]int     // active cone rows at the last pricing of a group
-	priced map[int]pricedAt  // the last projection of a group in pricing
+	priced map[int][]float64 // Proj_K(z)-z of the last projection of a group in pricing
 	known  map[int]float64   // bounds on dual norms over beta at the present dual point
 	ssn    *ssn
 	mon    *Monitor
@@ -169,7 +169,7 @@ type workingSetRun struct {
 func newWorkingSetRun(m *MaskedData, loss Fn, cones bool, mon *Monitor) *workingSetRun {
 	r := &workingSetRun{
 		model: newMaskedModel(m), loss: loss,
-		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, priced: map[int]pricedAt{}, mon: mon, lower: math.Inf(-1), gap: 1,
+		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, priced: map[int][]float64{}, mon: mon, lower: math.Inf(-1), gap: 1,
 	}
 	if cones {
 		r.cone = newConeData(m.X)
@@ -261,13 +261,6 @@ func (r *workingSetRun) activeRows() map[int][]int {
 	return rows
 }
 
-// pricedAt is a bound on |Proj_K(z)| at one z. Projections do not expand, so it
-// bounds those nearby.
-type pricedAt struct {
-	z    []float64
-	size float64
-}
-
 // dualNorms returns, for every group of the list, an upper bound on
 // |Proj_K(A_g'theta)|/beta that is exact for groups above 1, but for those whose
 // bound is known.
@@ -281,44 +274,54 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 	}
 	errs := make([]error, len(list))
 	acts := make([][]int, len(list))
-	at := make([]pricedAt, len(list))
+	pulls := make([][]float64, len(list))
 	r.ssn.eachProjector(len(list), func(i int, p *coneProjector) {
 		id := list[i]
 		b := r.beta(id)
 		z := append([]float64(nil), corr(id/2)...)
+		if id%2 == 1 {
+			scale(-1, z)
+		}
 		ratio := norm2(z) / b
 		if k, ok := r.known[id]; ok {
-			ratio = math.Min(ratio, k)
-			out[i] = pricedGroup{id, ratio}
+			out[i] = pricedGroup{id, math.Min(ratio, k)}
 			return
 		}
-		if last, ok := r.priced[id]; ok && ratio > 1 {
-			move := 0.0
-			for j, t := range last.z {
-				move += (t - z[j]) * (t - z[j])
-			}
-			ratio = math.Min(ratio, (last.size+math.Sqrt(move))/b)
+		if ratio > 1 {
+			ratio = math.Min(ratio, pulled(z, r.priced[id])/b)
 		}
 		if ratio > 1 && !r.ssn.halted() { // late, the plain bound has to do
-			at[i].z = append(at[i].z, z...)
-			if id%2 == 1 {
-				scale(-1, z)
-			}
 			v := make([]float64, len(z))
 			// An unfinished projection still is a bound.
 			_, errs[i] = p.project(v, z, r.bits[id/2], r.warm[id], coneTol, b*(1-1e-9))
-			at[i].size = norm2(v)
-			ratio = math.Min(ratio, at[i].size/b)
+			ratio = math.Min(ratio, norm2(v)/b)
 			acts[i] = append([]int(nil), p.idx...)
+			axpy(-1, z, v)
+			pulls[i] = v
 		}
 		out[i] = pricedGroup{id, ratio}
 	})
 	for i, id := range list {
 		if acts[i] != nil {
-			r.warm[id], r.priced[id] = acts[i], at[i]
+			r.warm[id], r.priced[id] = acts[i], pulls[i]
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// pulled bounds |Proj_K(z)| with a vector S'a, a >= 0, from the projection of a
+// vector nearby: by |z + t S'a| for the best t >= 0.
+func pulled(z, sa []float64) float64 {
+	size := norm2(z)
+	if len(sa) == 0 {
+		return size
+	}
+	length := norm2(sa)
+	along := dot(z, sa) / length
+	if !(along < 0) {
+		return size
+	}
+	return math.Sqrt(math.Max(size*size-along*along, 0))
 }
 
 // know takes the bounds of the groups of the working set from the last
