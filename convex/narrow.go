@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
@@ -20,8 +21,9 @@ import (
 // for, with Status Optimal and Scope Restricted as a rule. Where the program
 // would have more neurons than that, Primal is the objective of the network that
 // the descents found, Lower the program's bound, and Status Bounded. A network
-// that is narrow enough keeps its patterns. How good the best network of a given
-// width is nobody proves here: the problem is not convex.
+// that is narrow enough keeps its patterns. The best of several ways there counts,
+// as far as time allows; how good the best network of a given width is nobody
+// proves here, for the problem is not convex.
 func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settings) (*Solution, error) {
 	start := time.Now()
 	t, err := p.check()
@@ -53,34 +55,66 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 	data := newMaskedData(t.X)
 	down := newDescent(t.X, loss, p.Beta)
 	left := generationSpan(ctx)
+	rng := rand.New(rand.NewPCG(p.Seed, 0))
 	var best *Solution
-	for most := neurons; most > 0; {
-		narrow := narrowed(data, down, wide, most, left)
-		p.Patterns = patternsOfNeurons(data, narrow)
-		sol, err := Solve(ctx, p, &Settings{Solver: s.Solver, Use: s.Use, Tol: s.Tol, MaxIter: s.MaxIter, Progress: s.Progress, MaxMemory: s.MaxMemory, NoPrune: s.NoPrune})
-		if err != nil {
-			return nil, err
+	for try := range narrowTries {
+		// As long as another one fits into the time.
+		if try > 0 && left.past()*float64(try+1) > float64(try) {
+			break
 		}
-		over := sol.Network.Neurons() - neurons
-		if over <= 0 {
+		from := wide
+		if try > 0 {
+			from = shaken(wide, rng)
+		}
+		for most := neurons; most > 0; {
+			few := narrowed(data, down, from, most, left)
+			p.Patterns = patternsOfNeurons(data, few)
+			sol, err := Solve(ctx, p, &Settings{Solver: s.Solver, Use: s.Use, Tol: s.Tol, MaxIter: s.MaxIter, Progress: s.Progress, MaxMemory: s.MaxMemory, NoPrune: s.NoPrune})
+			if err != nil {
+				return nil, err
+			}
+			over := sol.Network.Neurons() - neurons
+			if over > 0 {
+				// The network of the descents is as narrow as asked for, if not
+				// at the optimum of the program.
+				if sol, err = unsolved(ctx, sol, net.Bias, s, start); err != nil {
+					return nil, err
+				}
+			}
 			if best == nil || sol.Primal < best.Primal {
 				best = sol
 			}
-			break
+			if over <= 0 {
+				break
+			}
+			most = min(most, len(few)) - over
 		}
-		// The network of the descents is as narrow as asked for, if not at the
-		// optimum of the program.
-		found, err := unsolved(ctx, sol, net.Bias, s, start)
-		if err != nil {
-			return nil, err
-		}
-		if best == nil || found.Primal < best.Primal {
-			best = found
-		}
-		most = min(most, len(narrow)) - over
 	}
 	best.Elapsed = time.Since(start)
 	return best, nil
+}
+
+// narrowTries is how many ways to a narrow network are gone. Which neurons merge
+// early decides what the later ones can do, and the fewer are left the more.
+const narrowTries = 8
+
+// shaken is a network with neurons of other directions, about 17 degrees away,
+// and of the same lengths.
+func shaken(net []neuron, rng *rand.Rand) []neuron {
+	out := make([]neuron, len(net))
+	for j, nr := range net {
+		v := append([]float64(nil), nr.v...)
+		size := norm2(v)
+		noise := 0.3 * size / math.Sqrt(float64(len(v)))
+		for i := range v {
+			v[i] += noise * rng.NormFloat64()
+		}
+		if long := norm2(v); long > 0 {
+			scale(size/long, v)
+		}
+		out[j] = neuron{v, nr.sign}
+	}
+	return out
 }
 
 // reluNeurons are the neurons of a two-layer ReLU network that fits the problem.
