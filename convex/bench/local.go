@@ -33,7 +33,8 @@ type rival struct {
 // of Adam and of SGD with momentum over grids of step sizes, each method given
 // more times as many CPU seconds as we took, whatever else the machine does.
 // Methods without the given text in their names are left out. Where the best of
-// them has fewer neurons than ours, a network as narrow is found from ours.
+// them has fewer neurons than ours, a network as narrow is found from ours, for
+// which we take up to a quarter more time: the methods have got theirs for that.
 func local(paths []string, ratios []float64, limit time.Duration, more float64, width int, only string) {
 	out := json.NewEncoder(os.Stdout)
 	ctx := context.Background()
@@ -52,7 +53,7 @@ func local(paths []string, ratios []float64, limit time.Duration, more float64, 
 			fail(err)
 			row.Wall, row.CPU = time.Since(wall).Seconds(), cpuSeconds()-cpu
 			row.Objective, row.Neurons = sol.Primal, sol.Network.Neurons()
-			ours, took := row.Objective, row.CPU
+			ours, took, extra := row.Objective, 1.25*row.CPU, row.Wall/4
 			rivals := []rival{row}
 			fail(out.Encode(row))
 			for _, m := range []struct {
@@ -93,7 +94,7 @@ func local(paths []string, ratios []float64, limit time.Duration, more float64, 
 			}
 			row = rival{Instance: row.Instance, Ratio: ratio, Method: "gonvex, as narrow as the best of them", Runs: 1}
 			wall, cpu = time.Now(), cpuSeconds()
-			sol, err = convex.Narrow(ctx, p, sol.Network, best.Neurons, &convex.Settings{TimeLimit: limit, Progress: func(convex.Progress) {}})
+			sol, err = convex.Narrow(ctx, p, sol.Network, best.Neurons, &convex.Settings{TimeLimit: time.Duration(extra * float64(time.Second)), Progress: func(convex.Progress) {}})
 			fail(err)
 			row.Wall, row.CPU = time.Since(wall).Seconds(), cpuSeconds()-cpu
 			row.Objective, row.Neurons, row.Excess = sol.Primal, sol.Network.Neurons(), sol.Primal/ours-1
