@@ -64,7 +64,8 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 		}
 		from := wide
 		if try > 0 {
-			from = shaken(wide, rng)
+			from = neuronsOf(flat(wide))
+			shake(from, 0.3, rng)
 		}
 		for most := neurons; most > 0; {
 			few := narrowed(data, down, from, most, left)
@@ -97,25 +98,6 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 // narrowTries is how many ways to a narrow network are gone. Which neurons merge
 // early decides what the later ones can do, and the fewer are left the more.
 const narrowTries = 8
-
-// shaken is a network with neurons of other directions, about 17 degrees away,
-// and of the same lengths.
-func shaken(net []neuron, rng *rand.Rand) []neuron {
-	out := make([]neuron, len(net))
-	for j, nr := range net {
-		v := append([]float64(nil), nr.v...)
-		size := norm2(v)
-		noise := 0.3 * size / math.Sqrt(float64(len(v)))
-		for i := range v {
-			v[i] += noise * rng.NormFloat64()
-		}
-		if long := norm2(v); long > 0 {
-			scale(size/long, v)
-		}
-		out[j] = neuron{v, nr.sign}
-	}
-	return out
-}
 
 // reluNeurons are the neurons of a two-layer ReLU network that fits the problem.
 func reluNeurons(p *Problem, t *checked, net *Network) ([]neuron, error) {

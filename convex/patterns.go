@@ -289,3 +289,37 @@ func (p *Patterns) String() string {
 	}
 	return fmt.Sprintf("%d patterns over %d samples (%s)", p.Len(), p.n, how)
 }
+
+func newBits(k, n int) [][]uint64 {
+	w := (n + 63) / 64
+	all := make([]uint64, k*w)
+	out := make([][]uint64, k)
+	for i := range out {
+		out[i] = all[i*w : (i+1)*w : (i+1)*w]
+	}
+	return out
+}
+
+// seed is the value of one group: a pattern with a sign, and its vector.
+type seed struct {
+	pattern int
+	sign    float64
+	v       []float64
+}
+
+// startingFrom is p with a network to start a solve from, whose neurons have the
+// patterns at. It leaves out the all-off pattern, which adds nothing and which is
+// left out of patterns that are given: those of a saved problem or solution.
+func (p *Patterns) startingFrom(net []neuron, at []int) *Patterns {
+	q := p.Distinct()
+	index := make(map[string]int, q.Len())
+	for i := range q.Len() {
+		index[rowKey(q.Row(i))] = i
+	}
+	for j, nr := range net {
+		if i, ok := index[rowKey(p.Row(at[j]))]; ok {
+			q.net = append(q.net, seed{i, nr.sign, nr.v})
+		}
+	}
+	return q
+}
