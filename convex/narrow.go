@@ -21,9 +21,9 @@ import (
 // for, with Status Optimal and Scope Restricted as a rule. Where the program
 // would have more neurons than that, Primal is the objective of the network that
 // the descents found, Lower the program's bound, and Status Bounded. A network
-// that is narrow enough keeps its patterns. The best of several ways there counts,
-// as far as time allows; how good the best network of a given width is nobody
-// proves here, for the problem is not convex.
+// that is narrow enough already only goes downhill. The best of several ways
+// there counts, as far as time allows; how good the best network of a given width
+// is nobody proves here, for the problem is not convex.
 func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settings) (*Solution, error) {
 	start := time.Now()
 	t, err := p.check()
