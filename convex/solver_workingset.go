@@ -49,12 +49,26 @@ func (WorkingSet) Uses(prog *Program) error {
 func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point, error) {
 	m := prog.Op.Masked
 	mon := NewMonitor(ctx, "workingset", s)
+	done, start := 0, s.StartPoint(prog)
+	var rows map[int][]int // active cone rows there, by block
+	if mu := smoothing(prog); norm2(start) == 0 && mu > 0 {
+		near := *prog
+		near.Loss = smoothed(prog.Loss, mu)
+		zero := prog.Loss.Value(make([]float64, prog.Op.Rows)) // what is reached so far
+		pt, err := WorkingSet{}.Solve(ctx, &near, &Settings{Tol: 3e-2, MaxIter: s.MaxIter, Progress: func(p Progress) {
+			mon.Report(Progress{Iter: p.Iter, Primal: zero, Lower: math.Inf(-1), Active: p.Active})
+		}})
+		if err != nil {
+			return nil, err
+		}
+		done, start, rows = pt.Iter, pt.X, pt.rows
+	}
 	var first *screened
 	if (ScreenedFISTA{}).Uses(prog) == nil {
 		// First-order steps first: they may be all that is needed, and are a
 		// good start for Newton's method if not.
 		first = newScreened(prog, mon)
-		first.start(s.StartPoint(prog))
+		first.start(start)
 		budget := 100_000
 		status := first.run(0.9*s.Tol, func(it int) (Status, bool) { return mon.Stop(it, budget) }, func(left float64) bool {
 			// Not before they had half the work of the Newton steps: rates are
@@ -79,18 +93,20 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 		for j, p := range ps {
 			r.group(2 * p).v = zs[j]
 		}
-	} else if x := s.StartPoint(prog); x != nil {
+	} else if start != nil {
 		for g, b := range prog.Blocks {
-			if v := b.Of(x); norm2(v) > 0 {
-				id := 2 * (g % P)
-				if g >= P {
-					id++
-				}
+			id := 2 * (g % P)
+			if g >= P {
+				id++
+			}
+			if act := rows[g]; act != nil {
+				r.warm[id] = act
+			}
+			if v := b.Of(start); norm2(v) > 0 {
 				r.group(id).v = append([]float64(nil), v...)
 			}
 		}
 	}
-	done := 0
 	if first != nil {
 		done = first.iter
 	}
@@ -106,6 +122,35 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
 	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", rows: r.activeRows()}, nil
+}
+
+// smoothing is how much the loss of prog is smoothed for a first solve, which
+// Newton's method begins with where the loss has kinks: from zero it would take
+// many short steps along them. They become arcs half as wide as the labels are
+// large. It is 0 for a loss with a gradient.
+func smoothing(prog *Program) float64 {
+	loss := prog.Loss
+	if loss.Grad != nil {
+		return 0
+	}
+	slope, zero := make([]float64, prog.Op.Rows), make([]float64, prog.Op.Rows)
+	loss.Subgrad(slope, zero)
+	mu := 0.5 * labelSize(loss, len(zero)) / norm2(slope)
+	if !(mu > 0) || math.IsInf(mu, 1) {
+		return 0
+	}
+	return mu
+}
+
+// labelSize is the norm of the labels of a loss of n predictions or, where it has
+// none, of the way that a proximal step from zero goes; never 0.
+func labelSize(loss Fn, n int) float64 {
+	if size := norm2(loss.Labels); size > 0 {
+		return size
+	}
+	p := make([]float64, n)
+	loss.Prox(p, p, 1)
+	return math.Max(norm2(p), math.SmallestNonzeroFloat64)
 }
 
 // newtonSteps is the usual number of Newton steps from a moderate gap to the
@@ -438,12 +483,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	s.signedForward(f, gs, v)
 	r.multiplier(theta, f)
 	zero := make([]float64, n)
-	r.fscale = norm2(r.loss.Labels)
-	if r.fscale == 0 {
-		r.loss.Prox(zero, zero, 1)
-		r.fscale = math.Max(norm2(zero), math.SmallestNonzeroFloat64)
-		clear(zero)
-	}
+	r.fscale = labelSize(r.loss, n)
 	r.keep(f, theta, r.loss.Value(f)+cost)
 	if z := r.loss.Value(zero); z < r.best.primal { // a useless start
 		for _, g := range r.work {
