@@ -43,6 +43,21 @@ func (f Fn) anyGrad() func(dst, x []float64) {
 	return f.Subgrad
 }
 
+// proxSlope sets dst to the derivative of Prox at x by a central difference, for
+// an f that is a sum over entries.
+func (f Fn) proxSlope(dst, x []float64, t float64) {
+	hi, lo := make([]float64, len(x)), make([]float64, len(x))
+	h := 1e-7 * (1 + norm2(x)/math.Sqrt(float64(len(x))))
+	for i, v := range x {
+		hi[i], lo[i] = v+h, v-h
+	}
+	f.Prox(hi, hi, t)
+	f.Prox(lo, lo, t)
+	for i := range dst {
+		dst[i] = (hi[i] - lo[i]) / (2 * h)
+	}
+}
+
 // intoDomain moves v, minus a slope of f that rounding may have taken out of the
 // domain of Conj, back into it, where Kinks says what that is: the slopes.
 func (f Fn) intoDomain(v []float64) {

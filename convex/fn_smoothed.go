@@ -1,7 +1,5 @@
 package convex
 
-import "math"
-
 // smoothed is the Moreau envelope of f, min_z f(z) + |z-x|²/(2 mu): f with arcs
 // in place of its kinks, at most mu/2 times a squared slope below it. f is a sum
 // over entries with Value, Prox and Conj.
@@ -27,17 +25,10 @@ func smoothed(f Fn, mu float64) Fn {
 				dst[i] = (x[i] - z) / mu
 			}
 		},
-		// By a central difference of the gradient.
 		Hess: func(dst, x []float64) {
-			step := 1e-6 * (1 + norm2(x)/math.Sqrt(float64(len(x))))
-			lo, hi := make([]float64, len(x)), make([]float64, len(x))
-			for i, v := range x {
-				lo[i], hi[i] = v-step, v+step
-			}
-			f.Prox(lo, lo, mu)
-			f.Prox(hi, hi, mu)
-			for i := range dst {
-				h := 1 - (hi[i]-lo[i])/(2*step)
+			f.proxSlope(dst, x, mu)
+			for i, p := range dst {
+				h := 1 - p
 				if h < 1e-6 { // rounding where f is straight
 					h = 0
 				}

@@ -290,6 +290,7 @@ func (p *Patterns) String() string {
 	return fmt.Sprintf("%d patterns over %d samples (%s)", p.Len(), p.n, how)
 }
 
+// newBits has room for k patterns over n samples, all off.
 func newBits(k, n int) [][]uint64 {
 	w := (n + 63) / 64
 	all := make([]uint64, k*w)

@@ -452,7 +452,14 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 			diag[i] = s.tau / (1 + s.tau*h)
 		}
 	} else {
-		s.proxSlope(diag, e.fplus)
+		at := make([]float64, n)
+		for i := range at {
+			at[i] = s.f[i] - s.tau*s.xi[i]
+		}
+		s.loss.proxSlope(diag, at, s.tau)
+		for i, h := range diag { // positive, so that the Newton matrix is definite
+			diag[i] = s.tau * math.Max(h, 1e-9)
+		}
 	}
 	if len(e.active) == 0 {
 		for i := range dir {
@@ -529,26 +536,6 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 }
 
 func (s *ssn) halted() bool { return s.halt != nil && s.halt() }
-
-// proxSlope is tau times the derivative of Prox by a central difference, for
-// losses that are sums over samples but have no second derivative. It is
-// kept positive so that the Newton matrix is definite.
-func (s *ssn) proxSlope(diag, fplus []float64) {
-	n := len(fplus)
-	in, hi, lo := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i := range in {
-		in[i] = s.f[i] - s.tau*s.xi[i]
-	}
-	h := 1e-7 * (1 + norm2(in)/math.Sqrt(float64(n)))
-	for i, v := range in {
-		hi[i], lo[i] = v+h, v-h
-	}
-	s.loss.Prox(hi, hi, s.tau)
-	s.loss.Prox(lo, lo, s.tau)
-	for i := range diag {
-		diag[i] = s.tau * math.Max((hi[i]-lo[i])/(2*h), 1e-9)
-	}
-}
 
 // freeRows returns the transpose of T, a q×n matrix whose rows are A_j applied
 // to an orthonormal basis of the free directions of every group, and, in its

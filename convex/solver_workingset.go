@@ -51,6 +51,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	mon := NewMonitor(ctx, "workingset", s)
 	done, start := 0, s.StartPoint(prog)
 	var rows map[int][]int // active cone rows there, by block
+	// From zero, which is also where a path begins; a start that is given is kept.
 	if mu := smoothing(prog); norm2(start) == 0 && mu > 0 {
 		near := *prog
 		near.Loss = smoothed(prog.Loss, mu)

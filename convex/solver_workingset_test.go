@@ -3,6 +3,7 @@ package convex
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -221,5 +222,52 @@ func BenchmarkWorkingSet(b *testing.B) {
 			b.ReportMetric(sol.Gap, "gap")
 			b.ReportMetric(float64(sol.Iterations), "newton-steps")
 		})
+	}
+}
+
+// What one projection took away bounds those of vectors nearby, and its own exactly.
+func TestPulled(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 3))
+	X := randomMatrix(rng, 60, 6)
+	p := newConeProjector(newConeData(X))
+	below := 0
+	for range 100 {
+		pat := newBits(1, 60)
+		z, v := make([]float64, 6), make([]float64, 6)
+		for i := range z {
+			z[i] = rng.NormFloat64()
+		}
+		newMaskedData(X).patternsOf(pat, z)
+		for i := range z {
+			z[i] += rng.NormFloat64()
+		}
+		project := func() float64 {
+			if _, err := p.project(v, z, pat[0], nil, 1e-12, 0); err != nil {
+				t.Fatal(err)
+			}
+			return norm2(v)
+		}
+		size := project()
+		axpy(-1, z, v)
+		pull := append([]float64(nil), v...)
+		if got := pulled(z, pull); math.Abs(got-size) > 1e-9*norm2(z) {
+			t.Errorf("at the vector itself %g, want %g", got, size)
+		}
+		for i := range z {
+			z[i] += 0.1 * rng.NormFloat64()
+		}
+		got, want := pulled(z, pull), project()
+		if got < want-1e-9 || got > norm2(z)*(1+1e-15) {
+			t.Errorf("nearby %g, want from %g to %g", got, want, norm2(z))
+		}
+		if got < 0.9*norm2(z) {
+			below++
+		}
+	}
+	if below < 20 {
+		t.Errorf("only %d of 100 bounds say anything", below)
+	}
+	if got := pulled([]float64{3, 4}, nil); got != 5 {
+		t.Errorf("without a projection %g", got)
 	}
 }
