@@ -23,22 +23,30 @@ import (
 // longer than plain ones. They need not lower F: they start long, which carries
 // neurons over the kinks between cells, and shorten a hundredfold. How long they
 // start and how much momentum they have, which decides how low they end, is by
-// where searches ended on Gaussian and on medical data.
+// where searches ended on Gaussian and on medical data; on many samples both may
+// be more.
 type descent struct {
-	m      *maskedData // in coordinates in which X'X is about diagonal
-	turn   *mat.Dense  // d×d, to those coordinates; nil if they are those of X
-	metric []float64
-	curve  []float64
-	loss   Fn
-	beta   float64
-	long   float64 // firstStep, or more where steps diverged in this descent or the last
+	m        *maskedData // in coordinates in which X'X is about diagonal
+	turn     *mat.Dense  // d×d, to those coordinates; nil if they are those of X
+	metric   []float64
+	curve    []float64
+	loss     Fn
+	beta     float64
+	first    float64 // 1/step a neuron at the start of a descent
+	momentum float64
+	long     float64 // first, or more where steps diverged in this descent or the last
 }
 
-// firstStep is 1/step a neuron at the start of a descent.
-const firstStep = 0.06
+// manySamples is from where on descents are those for many samples, of which a
+// step tells more and costs more.
+const manySamples = 2000
 
 func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
-	p := &descent{loss: loss, beta: beta, long: firstStep}
+	p := &descent{loss: loss, beta: beta, first: 0.06, momentum: 0.97}
+	if n, _ := X.Dims(); n > manySamples {
+		p.first, p.momentum = 0.04, 0.985
+	}
+	p.long = p.first
 	c := principalAxes(X)
 	if c.turn != nil && !c.scaled {
 		p.turn, p.curve = c.turn, c.curve
@@ -74,7 +82,7 @@ type pace struct {
 // its objective. Steps shorten with time, too, so that a descent for which there
 // is less time than its steps take ends as a whole one.
 func (p *descent) run(net []neuron, how pace, t span) ([]neuron, float64) {
-	p.long = math.Max(firstStep, p.long/2) // where steps were too long once they need not be now
+	p.long = math.Max(p.first, p.long/2) // where steps were too long once they need not be now
 	if p.m.n == 0 || slices.Max(p.curve) == 0 {
 		return net, math.Inf(1)
 	}
@@ -218,9 +226,8 @@ func (r *descentRun) step(shorter float64) bool {
 	if !r.shared.prox(r.prox, r.next, r.y, r.g) {
 		return false
 	}
-	const momentum = 0.97
 	for i, t := range r.next {
-		r.y[i] = t + momentum*(t-r.x[i])
+		r.y[i] = t + r.momentum*(t-r.x[i])
 	}
 	copy(r.x, r.next)
 	return true

@@ -142,12 +142,12 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	roundTol := 1e-2
 	// Many starts find the low valleys. Those that meet in one become one neuron,
 	// which makes the steps that follow cheap. On many samples, where a round below
-	// takes long, more of them pay.
-	steps := 500
-	if n > 2000 {
-		steps = 900
+	// takes long, more steps pay, of fewer neurons.
+	width, steps := 450, 500
+	if n > manySamples {
+		width, steps = 350, 900
 	}
-	g.descend(g.random(450), pace{steps: steps, join: true}, t.share(0.8))
+	g.descend(g.random(width), pace{steps: steps, join: true}, t.share(0.8))
 	g.descend(g.shaken(0.98), pace{steps: 500}, t.share(0.4))
 	for round := 1; round < 200 && !t.stop(); round++ {
 		if err := g.convex(roundTol, t.stop); err != nil {
