@@ -12,7 +12,7 @@ import (
 )
 
 // fresh writes problem files of data on which nothing of the search was tuned:
-// a network with noise, labels of a network, wines and another digit than the
+// networks with noise, labels of a network, wines and another digit than the
 // one of c_digits3.
 func fresh(dir string) {
 	standard := func(X mat.Matrix) *mat.Dense {
@@ -37,6 +37,7 @@ func fresh(dir string) {
 		make func() (*mat.Dense, *mat.VecDense)
 	}{
 		{"e_planted_800x30", func() (*mat.Dense, *mat.VecDense) { return data.PlantedReLU(800, 30, 40, 0.3, 1) }},
+		{"e_planted_4000x60", func() (*mat.Dense, *mat.VecDense) { return data.PlantedReLU(4000, 60, 80, 0.3, 1) }},
 		{"e_labels_600x20", func() (*mat.Dense, *mat.VecDense) { return data.SyntheticClassification(600, 20, 50, 10, 1) }},
 		{"e_wine", func() (*mat.Dense, *mat.VecDense) { w := data.Wine(); return standard(w.X), against(w.Y, 1) }},
 		{"e_digits8", func() (*mat.Dense, *mat.VecDense) { g := data.Digits(); return standard(g.X), against(g.Y, 8) }},
