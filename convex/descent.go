@@ -44,7 +44,7 @@ const manySamples = 2000
 func newDescent(X *mat.Dense, loss Fn, beta float64) *descent {
 	p := &descent{loss: loss, beta: beta, first: 0.06, momentum: 0.97}
 	if n, _ := X.Dims(); n > manySamples {
-		p.first, p.momentum = 0.04, 0.985
+		p.first, p.momentum = 0.02, 0.985
 	}
 	p.long = p.first
 	c := principalAxes(X)

@@ -145,7 +145,7 @@ func (g *generator) run(ctx context.Context, s *Settings) error {
 	// takes long, more steps pay, of fewer neurons.
 	width, steps := 450, 500
 	if n > manySamples {
-		width, steps = 350, 900
+		width, steps = 350, 1300
 	}
 	g.descend(g.random(width), pace{steps: steps, join: true}, t.share(0.8))
 	g.descend(g.shaken(0.98), pace{steps: 500}, t.share(0.4))
