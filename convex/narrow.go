@@ -12,8 +12,8 @@ import (
 
 // Narrow finds a ReLU network with one output and at most so many neurons, from
 // a wider one, such as Solution.Network or a network trained by gradient
-// descent. Neurons whose sum predicts nearly what they do become one, a few at
-// a time, and descents in the network objective make up for what that costs.
+// descent. Neurons whose sum predicts nearly what they do become one, all at once
+// or a few at a time, and descents in the network objective make up for what that costs.
 // The convex program over the patterns that the neurons end in, which are the
 // Patterns of the problem of the result, then goes to its optimum.
 //
@@ -63,12 +63,12 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 			break
 		}
 		from := wide
-		if try > 0 {
+		if try > 1 {
 			from = neuronsOf(flat(wide))
 			shake(from, 0.3, rng)
 		}
 		for most := neurons; most > 0; {
-			few := narrowed(data, down, from, most, left)
+			few := narrowed(data, down, from, most, try > 0, left)
 			p.Patterns = patternsOfNeurons(data, few)
 			sol, err := Solve(ctx, p, &Settings{Solver: s.Solver, Use: s.Use, Tol: s.Tol, MaxIter: s.MaxIter, Progress: s.Progress, MaxMemory: s.MaxMemory, NoPrune: s.NoPrune})
 			if err != nil {
@@ -95,9 +95,11 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 	return best, nil
 }
 
-// narrowTries is how many ways to a narrow network are gone. Which neurons merge
-// early decides what the later ones can do, and the fewer are left the more.
-const narrowTries = 8
+// narrowTries is how many ways to a narrow network are gone. The first one merges
+// all at once, which leaves a descent all of the time when that is short. Of the
+// others, which neurons merge early decides what the later ones can do, and the
+// fewer are left the more.
+const narrowTries = 9
 
 // reluNeurons are the neurons of a two-layer ReLU network that fits the problem.
 func reluNeurons(p *Problem, t *checked, net *Network) ([]neuron, error) {
@@ -127,22 +129,27 @@ func reluNeurons(p *Problem, t *checked, net *Network) ([]neuron, error) {
 	return neuronsOf(v, sgn), nil
 }
 
-// narrowed makes the network at most so many neurons wide by merging a tenth of
-// them at a time, with a descent after each.
-func narrowed(data *maskedData, down *descent, net []neuron, most int, t span) []neuron {
+// narrowed makes the network at most so many neurons wide by merging, all at once
+// or slowly, a tenth of them at a time with a descent after each.
+func narrowed(data *maskedData, down *descent, net []neuron, most int, slowly bool, t span) []neuron {
 	for len(net) > most {
-		net = mergeOrder(data, net).to(max(most, len(net)*9/10))
+		least := most
+		if slowly {
+			least = max(most, len(net)*9/10)
+		}
+		net = mergeOrder(data, net).to(least)
 		if len(net) > most {
 			net, _ = down.run(net, pace{steps: 200, gentle: true}, t.share(0.3))
 		}
 	}
-	// Long steps mostly end lower, but where weight decay is large they may not.
-	var last []neuron
-	gentle, low := down.run(net, pace{steps: 500, gentle: true}, t.share(0.3))
-	if long, value := down.run(net, pace{steps: 500}, t.share(0.3)); value < low {
-		last = long
-	} else {
-		last = gentle
+	before := t.past()
+	last, low := down.run(net, pace{steps: 500, gentle: true}, t.share(0.9))
+	// Long steps mostly end lower, but where weight decay is large they may not. A
+	// descent for which there is less time than the first one took would not.
+	if after := t.past(); 1-after >= after-before {
+		if long, value := down.run(net, pace{steps: 500}, t.share(0.9)); value < low {
+			last = long
+		}
 	}
 	if len(last) == 0 { // none is worth its weight decay, which the program will say
 		return net
