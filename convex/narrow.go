@@ -13,9 +13,9 @@ import (
 // Narrow finds a ReLU network with one output and at most so many neurons, from
 // a wider one, such as Solution.Network or a network trained by gradient
 // descent. Neurons whose sum predicts nearly what they do become one, all at once
-// or a few at a time, and descents in the network objective make up for what that costs.
-// The convex program over the patterns that the neurons end in, which are the
-// Patterns of the problem of the result, then goes to its optimum.
+// or a few at a time, and descents in the network objective make up for what that
+// costs. The convex program over the patterns that the neurons end in, which are
+// the Patterns of the problem of the result, then goes to its optimum.
 //
 // The solution is that of this program where its network is as narrow as asked
 // for, with Status Optimal and Scope Restricted as a rule. Where the program
@@ -61,6 +61,9 @@ func Narrow(ctx context.Context, p Problem, net *Network, neurons int, s *Settin
 		// As long as another one fits into the time.
 		if try > 0 && left.past()*float64(try+1) > float64(try) {
 			break
+		}
+		if try == 1 && len(wide)*9/10 <= neurons { // slowly is at once here
+			continue
 		}
 		from := wide
 		if try > 1 {
