@@ -2,6 +2,7 @@ package convex
 
 import (
 	"math"
+	"slices"
 )
 
 // ascend climbs phi_s(u) = s·theta'(Xu)_+ on the unit sphere from every row of
@@ -102,17 +103,17 @@ func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta f
 	c.u, c.norm = append([]float64(nil), v...), norm2(v)
 	bits := append([]uint64(nil), c.bits...)
 	for range 40 {
-		var flip, warm []int
+		var flip []int
 		for j, i := range p.idx {
 			t := c.sign * theta[i]
 			if p.a[j] > 0 && (t > 0 || p.a[j]*p.c.inv[i] > -t*(1+1e-9)) {
 				flip = append(flip, i)
 			}
-			warm = append(warm, i)
 		}
 		if len(flip) == 0 || c.norm <= 0.3*beta {
 			return
 		}
+		warm := activeSet{rows: slices.Clone(p.idx)} // flipping turns the multipliers of some
 		for _, i := range flip {
 			t := c.sign * theta[i]
 			if bits[i>>6]>>(uint(i)&63)&1 != 0 {
@@ -121,7 +122,7 @@ func (c *climber) climb(m *maskedData, p *coneProjector, theta []float64, beta f
 			bits[i>>6] ^= 1 << (uint(i) & 63)
 			axpy(t, p.c.row(i), z)
 		}
-		if _, err := p.project(v, z, bits, warm, 1e-10, 0); err != nil {
+		if _, err := p.project(v, z, bits, &warm, 1e-10, 0); err != nil {
 			return
 		}
 		nv := norm2(v)

@@ -73,7 +73,7 @@ func Certify(ctx context.Context, prog *Program, pt *Point) (*Certificate, error
 		candidates = append(candidates, pt.Dual)
 	}
 	var missing error
-	hints := &coneHints{rows: maps.Clone(pt.rows)}
+	hints := &coneHints{sets: maps.Clone(pt.rows)}
 	for _, v := range candidates {
 		low, dual, err := dualBound(ctx, prog, v, hints)
 		if err != nil {
@@ -110,32 +110,35 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 	return dualBound(ctx, prog, v, nil)
 }
 
-// coneHints has, by block, rows of its cone that were active in a projection.
+// coneHints has, by block, the active set of a projection on its cone.
 // They are where projections nearby begin, and prove nothing.
 type coneHints struct {
 	sync.Mutex
-	rows map[int][]int
+	sets map[int]activeSet
 }
 
-func (h *coneHints) of(b int) []int {
+func (h *coneHints) of(b int) *activeSet {
 	if h == nil {
 		return nil
 	}
 	h.Lock()
 	defer h.Unlock()
-	return h.rows[b]
+	s := h.sets[b]
+	return &s
 }
 
-func (h *coneHints) set(b int, rows []int) {
+func (h *coneHints) set(b int, p *coneProjector) {
 	if h == nil {
 		return
 	}
 	h.Lock()
 	defer h.Unlock()
-	if h.rows == nil {
-		h.rows = map[int][]int{}
+	if h.sets == nil {
+		h.sets = map[int]activeSet{}
 	}
-	h.rows[b] = append([]int(nil), rows...)
+	var s activeSet
+	s.set(p, false)
+	h.sets[b] = s
 }
 
 // dualBound is DualBound with hints, which may be nil.
@@ -482,7 +485,7 @@ func (w *coneWork) polar(b int, g []float64, enough float64) float64 {
 	if _, err := p.project(v, z, pattern, w.hints.of(b), 1e-12, stop); err != nil && len(p.idx) == 0 {
 		return math.Inf(1)
 	}
-	w.hints.set(b, p.idx)
+	w.hints.set(b, p)
 	// Any λ ≥ 0 gives a bound: evaluate at the one found, as it stands.
 	copy(v, z)
 	size := norm2(z)

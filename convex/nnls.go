@@ -71,25 +71,32 @@ type coneProjector struct {
 	found     []violation
 	blocked   []int
 	isBlocked []bool
-	resumed   bool
 }
 
-// resume takes up the active rows of an earlier projection on the same cone
-// with their basis and triangle, which saves orthogonalising them again: the
-// next call of project starts from them. Without them it does nothing.
-func (p *coneProjector) resume(idx []int, basis, tri []float64) {
-	k, d := len(idx), p.c.d
-	if k == 0 || len(basis) != k*d || len(tri) != k*d {
-		return
+// activeSet is where a projection on a cone ended, for the next on the same
+// cone to start from. Multipliers, basis and triangle may be missing: rows
+// without multipliers are a guess, and without a basis they are orthogonalised
+// again.
+type activeSet struct {
+	rows  []int
+	a     []float64 // multipliers of the rows, >= 0
+	basis []float64 // orthonormal rows of length d spanning the active ones
+	tri   []float64 // their triangle
+}
+
+// guess copies rows and multipliers.
+func (s activeSet) guess() activeSet {
+	return activeSet{rows: slices.Clone(s.rows), a: slices.Clone(s.a)}
+}
+
+// set makes s the active set of p; with basis and triangle if it is to be whole.
+func (s *activeSet) set(p *coneProjector, whole bool) {
+	s.rows, s.a = append(s.rows[:0], p.idx...), append(s.a[:0], p.a...)
+	s.basis, s.tri = s.basis[:0], s.tri[:0]
+	if whole {
+		k := len(p.idx) * p.c.d
+		s.basis, s.tri = append(s.basis, p.q[:k]...), append(s.tri, p.r[:k]...)
 	}
-	p.reset()
-	copy(p.q, basis)
-	copy(p.r, tri)
-	for _, i := range idx {
-		p.in[i] = true
-		p.idx, p.a = append(p.idx, i), append(p.a, 0)
-	}
-	p.resumed = true
 }
 
 func newConeProjector(c *coneData) *coneProjector {
@@ -114,6 +121,57 @@ func (p *coneProjector) reset() {
 		p.in[i] = false
 	}
 	p.idx, p.a = p.idx[:0], p.a[:0]
+}
+
+// start takes up an active set, which may be nil, and moves its multipliers to
+// the least-squares ones for z.
+func (p *coneProjector) start(from *activeSet, z []float64, bits []uint64) {
+	p.reset()
+	if from == nil {
+		return
+	}
+	d := p.c.d
+	known := len(from.a) == len(from.rows)
+	whole := len(from.basis) == len(from.rows)*d && len(from.tri) == len(from.basis)
+	if whole {
+		copy(p.q, from.basis)
+		copy(p.r, from.tri)
+	}
+	for j, i := range from.rows {
+		switch {
+		case i < 0 || i >= p.c.n || p.in[i]:
+			continue
+		case whole:
+			p.in[i] = true
+			p.idx, p.a = append(p.idx, i), append(p.a, 0)
+		case !p.push(bits, i):
+			continue
+		}
+		if known {
+			p.a[len(p.a)-1] = from.a[j]
+		}
+	}
+	for j := range p.idx {
+		p.qz[j] = dot(p.q[j*d:j*d+d], z)
+	}
+	if known {
+		p.descend(nil)
+		return
+	}
+	// A guess is trusted only as far as its multipliers are positive.
+	for len(p.idx) > 0 {
+		ls, trusted := p.leastSquares(), true
+		for j := len(ls) - 1; j >= 0; j-- {
+			if ls[j] <= 0 {
+				p.drop(j)
+				trusted = false
+			}
+		}
+		if trusted {
+			copy(p.a, ls)
+			break
+		}
+	}
 }
 
 // push adds row i of S to the active rows; false if it depends on them.
@@ -217,17 +275,13 @@ func (p *coneProjector) residual(v, z []float64) float64 {
 }
 
 // project sets v to Proj_K(z) for the cone of the pattern and returns the
-// worst violation of S v >= 0 left, relative to ||z||. warm lists rows likely
-// to be active (may be nil); the active rows and multipliers stay in p.idx and
-// p.a. If stop > 0 the method ends as soon as ||v|| <= stop: v = z + S'a with
+// worst violation of S v >= 0 left, relative to ||z||. It starts from the active
+// set of an earlier projection, or from none if that is nil; the active rows and
+// multipliers stay in p.idx and p.a. If stop > 0 the method ends as soon as ||v|| <= stop: v = z + S'a with
 // a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
-func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, stop float64) (viol float64, err error) {
+func (p *coneProjector) project(v, z []float64, bits []uint64, from *activeSet, tol, stop float64) (viol float64, err error) {
 	c, d := p.c, p.c.d
-	resumed := p.resumed
-	p.resumed, p.seen = false, false
-	if !resumed {
-		p.reset()
-	}
+	p.seen = false
 	zn := norm2(z)
 	if zn == 0 || math.IsNaN(zn) || math.IsInf(zn, 0) {
 		copy(v, z)
@@ -237,28 +291,7 @@ func (p *coneProjector) project(v, z []float64, bits []uint64, warm []int, tol, 
 		}
 		return math.Inf(1), fmt.Errorf("convex: cone projection of a vector with NaN or Inf entries")
 	}
-	for _, i := range warm {
-		if !resumed && i >= 0 && i < c.n && !p.in[i] {
-			p.push(bits, i)
-		}
-	}
-	for j := range p.idx {
-		p.qz[j] = dot(p.q[j*d:j*d+d], z)
-	}
-	// A warm set is trusted only as far as its multipliers are positive.
-	for len(p.idx) > 0 {
-		ls, trusted := p.leastSquares(), true
-		for j := len(ls) - 1; j >= 0; j-- {
-			if ls[j] <= 0 {
-				p.drop(j)
-				trusted = false
-			}
-		}
-		if trusted {
-			copy(p.a, ls)
-			break
-		}
-	}
+	p.start(from, z, bits)
 	eps := tol * zn
 	unblock := func() {
 		for _, i := range p.blocked {
@@ -349,13 +382,19 @@ func (p *coneProjector) block(i int) {
 	p.blocked = append(p.blocked, i)
 }
 
-// step moves the multipliers, after a push, to the least-squares ones of the
-// active rows, dropping those that would turn negative on the way, and v to
-// the residual.
+// step moves v to the residual after a push, and the multipliers along.
 func (p *coneProjector) step(v []float64) {
 	d := p.c.d
 	k := len(p.idx) - 1
 	axpy(-p.qz[k], p.q[k*d:k*d+d], v)
+	p.descend(v)
+}
+
+// descend moves the multipliers to the least-squares ones of the active rows,
+// dropping those that would turn negative on the way. v, which may be nil, is
+// the residual and stays it.
+func (p *coneProjector) descend(v []float64) {
+	d := p.c.d
 	for len(p.idx) > 0 {
 		ls := p.leastSquares()
 		alpha, at := 1.0, -1
@@ -376,8 +415,10 @@ func (p *coneProjector) step(v []float64) {
 		for j := len(p.a) - 1; j >= 0; j-- {
 			if j == at || p.a[j] <= 0 {
 				p.drop(j)
-				k := len(p.idx)
-				axpy(p.qz[k], p.q[k*d:k*d+d], v)
+				if v != nil {
+					k := len(p.idx)
+					axpy(p.qz[k], p.q[k*d:k*d+d], v)
+				}
 			}
 		}
 	}
@@ -449,11 +490,6 @@ type violation struct {
 	size float64
 }
 
-// activeBasis appends to dst[:0] the orthonormal rows spanning the active ones.
-func (p *coneProjector) activeBasis(dst []float64) []float64 {
-	return append(dst[:0], p.q[:len(p.idx)*p.c.d]...)
-}
-
 // coneProject sets dst to z + S'a, the projection of z onto the cone
 // {v : S v >= 0} of a pattern, S being (2D-I)X with rows scaled to length one.
 // warm holds n multipliers: its positive entries start the active set and on
@@ -471,13 +507,13 @@ func coneProject(dst, z []float64, X *mat.Dense, pattern []uint64, warm []float6
 
 // projectDense is project with the multipliers as a vector of length n.
 func (p *coneProjector) projectDense(dst, z []float64, pattern []uint64, warm []float64, tol float64) (resid float64, err error) {
-	var start []int
+	var start activeSet
 	for i, a := range warm {
 		if a > 0 {
-			start = append(start, i)
+			start.rows, start.a = append(start.rows, i), append(start.a, a)
 		}
 	}
-	resid, err = p.project(dst, z, pattern, start, tol, 0)
+	resid, err = p.project(dst, z, pattern, &start, tol, 0)
 	clear(warm)
 	for j, i := range p.idx {
 		warm[i] = p.a[j]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -131,7 +132,8 @@ func BenchmarkConeProject(b *testing.B) {
 	}
 	u, z, v := make([]float64, d), make([]float64, d), make([]float64, d)
 	for j := range u {
-		u[j], z[j] = rng.NormFloat64(), rng.NormFloat64()
+		u[j] = rng.NormFloat64()
+		z[j] = u[j] + rng.NormFloat64()
 	}
 	bits := make([]uint64, (n+63)/64)
 	for i := 0; i < n; i++ {
@@ -140,12 +142,74 @@ func BenchmarkConeProject(b *testing.B) {
 		}
 	}
 	p := newConeProjector(newConeData(x))
-	for b.Loop() {
+	if _, err := p.project(v, z, bits, nil, 1e-12, 0); err != nil {
+		b.Fatal(err)
+	}
+	var whole activeSet
+	whole.set(p, true)
+	multipliers := whole.guess()
+	for j := range z { // as far away as a Newton step of the working-set solver goes
+		z[j] += 0.05 * rng.NormFloat64()
+	}
+	for _, c := range []struct {
+		name string
+		from *activeSet
+	}{{"cold", nil}, {"rows", &activeSet{rows: whole.rows}}, {"multipliers", &multipliers}, {"whole", &whole}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := p.project(v, z, bits, c.from, 1e-12, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(p.idx)), "active")
+		})
+	}
+}
+
+func TestConeProjectStartsAnywhere(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	for trial := range 100 {
+		x, bits := randomCone(rng, trial%4)
+		n, d := x.Dims()
+		z, v, w := make([]float64, d), make([]float64, d), make([]float64, d)
+		random := func() {
+			for j := range z {
+				z[j] = rng.NormFloat64()
+			}
+		}
+		p := newConeProjector(newConeData(x))
+		random()
 		if _, err := p.project(v, z, bits, nil, 1e-12, 0); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
+		}
+		var whole activeSet
+		whole.set(p, true)
+		random()
+		if _, err := p.project(v, z, bits, nil, 1e-12, 0); err != nil {
+			t.Fatal(err)
+		}
+		guess := whole.guess()
+		twice := activeSet{rows: append(slices.Clone(guess.rows), guess.rows...), a: append(slices.Clone(guess.a), guess.a...)}
+		for name, from := range map[string]*activeSet{
+			"whole": &whole, "multipliers": &guess, "rows": {rows: guess.rows}, "rows twice": &twice,
+			"rows of another matrix": {rows: []int{-1, 0, n - 1, n}, a: []float64{1, 1e3, 1e-3, 1}},
+			"a basis of other rows":  {rows: []int{0}, a: []float64{1}, basis: whole.basis[:0], tri: make([]float64, 3*d)},
+		} {
+			if _, err := p.project(w, z, bits, from, 1e-12, 0); err != nil {
+				t.Fatalf("trial %d from %s: %v", trial, name, err)
+			}
+			for j := range v {
+				if math.Abs(v[j]-w[j]) > 1e-9*norm2(z) {
+					t.Fatalf("trial %d from %s: %v, from nothing %v", trial, name, w, v)
+				}
+			}
+			for j := range p.a {
+				if p.a[j] < 0 {
+					t.Fatalf("trial %d from %s: multiplier %g", trial, name, p.a[j])
+				}
+			}
 		}
 	}
-	b.ReportMetric(float64(len(p.idx)), "active")
 }
 
 func TestConeProjectHalts(t *testing.T) {

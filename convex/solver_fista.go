@@ -258,15 +258,15 @@ func (b *bestPoint) progress(it int, prog *Program) Progress {
 // before it, to all blocks: for cones and norms the two compose.
 type blockProx struct {
 	prog *Program
-	ssn  ssn     // for its projectors
-	act  [][]int // rows of each cone that were active last time
+	ssn  ssn         // for its projectors
+	act  []activeSet // of each cone, last time
 }
 
 func newBlockProx(prog *Program) *blockProx {
 	p := &blockProx{prog: prog}
 	if prog.Cones != nil {
 		p.ssn.cone = newConeData(prog.Cones.Masked.X)
-		p.act = make([][]int, len(prog.Blocks))
+		p.act = make([]activeSet, len(prog.Blocks))
 	}
 	return p
 }
@@ -294,8 +294,8 @@ func (p *blockProx) apply(x []float64, t float64) error {
 			return
 		}
 		v := make([]float64, len(z))
-		_, errs[i] = cp.project(v, z, m.Patterns.Row(m.Pattern(i)), p.act[i], coneTol, thr)
-		p.act[i] = append(p.act[i][:0], cp.idx...)
+		_, errs[i] = cp.project(v, z, m.Patterns.Row(m.Pattern(i)), &p.act[i], coneTol, thr)
+		p.act[i].set(cp, false)
 		nv := norm2(v)
 		if nv <= thr {
 			clear(z)

@@ -152,19 +152,17 @@ func (m *maskedModel) factor(bits []uint64, i int) float64 {
 // ssnGroup is one group of a working set: min over v in R^d (in the cone of
 // the pattern, if the program has cones) at cost beta·|v|.
 type ssnGroup struct {
-	id   int // block of the program
-	bits []uint64
-	sign float64
-	beta float64
-	v    []float64 // current value
-	act  []int     // rows of the cone active at the last projection
+	id        int // block of the program
+	bits      []uint64
+	sign      float64
+	beta      float64
+	v         []float64 // current value
+	activeSet           // of its cone, at the last projection
 	// of the last evaluation
-	basis []float64 // orthonormal rows spanning the active constraints
-	tri   []float64 // their triangle, to take up the projection again
-	proj  []float64 // Proj_K(z)
-	norm  float64   // |proj|
-	c     float64   // 1 - sigma·beta/norm, > 0 when the group is active
-	seen  bool      // proj is of the last evaluation
+	proj []float64 // Proj_K(z)
+	norm float64   // |proj|
+	c    float64   // 1 - sigma·beta/norm, > 0 when the group is active
+	seen bool      // proj is of the last evaluation
 	// of the last minimisation: a bound on |Proj_K(A'xi)|
 	polar float64
 }
@@ -220,6 +218,7 @@ const denseLimit = 6000
 
 // ssnEval is Psi and its gradient at one xi.
 type ssnEval struct {
+	xi     []float64
 	val    float64
 	grad   []float64
 	gnorm  float64
@@ -263,13 +262,10 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 		}
 		g.proj, g.seen = append(g.proj[:0], zj...), true
 		if p != nil {
-			p.resume(g.act, g.basis, g.tri)
-			if _, errs[j] = p.project(g.proj, zj, g.bits, g.act, coneTol, thr); errs[j] != nil {
+			if _, errs[j] = p.project(g.proj, zj, g.bits, &g.activeSet, coneTol, thr); errs[j] != nil {
 				return
 			}
-			g.act = append(g.act[:0], p.idx...)
-			g.tri = append(g.tri[:0], p.r[:len(p.idx)*d]...)
-			g.basis = p.activeBasis(g.basis)
+			g.set(p, true)
 			g.norm = norm2(g.proj)
 			if g.norm <= thr {
 				return
@@ -284,7 +280,7 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 	} else {
 		s.eachProjector(len(w), one)
 	}
-	e := &ssnEval{grad: make([]float64, n), fplus: make([]float64, n)}
+	e := &ssnEval{xi: xi, grad: make([]float64, n), fplus: make([]float64, n)}
 	var act []*ssnGroup
 	for j, g := range w {
 		if errs[j] != nil {
@@ -342,8 +338,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		return false, err
 	}
 	d := s.model.d
-	trial := make([]float64, len(s.xi))
-	flat := 0
+	flat, last := 0, 1.0
 	for it := 0; it < maxNewton; it++ {
 		move2, k := 0.0, 0
 		for j, g := range w {
@@ -370,23 +365,14 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 			slope = dot(e.grad, dir)
 		}
-		t, accepted := 1.0, false
-		var ne *ssnEval
-		for range 40 {
-			for i, x := range s.xi {
-				trial[i] = x + t*dir[i]
-			}
-			if ne, err = s.eval(w, trial); err != nil {
-				return false, err
-			}
-			rounding := 1e-14 * (math.Abs(e.val) + math.Abs(dot(s.xi, e.fplus)))
-			if ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm {
-				accepted = true
-				break
-			}
-			t /= 2
+		// Where many cones change their faces on the way, full steps are too long
+		// one time after the other: begin near the length that was right last.
+		ne, t, err := s.lineSearch(w, e, dir, slope, math.Min(1, 1.5*last))
+		if err != nil {
+			return false, err
 		}
-		if !accepted {
+		last = t
+		if ne == nil {
 			// Restore the groups' state for the point kept.
 			if e, err = s.eval(w, s.xi); err != nil {
 				return false, err
@@ -395,14 +381,14 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		}
 		if ne.gnorm > 0.5*e.gnorm && math.Abs(e.val-ne.val) <= 1e-15*math.Abs(e.val) {
 			if flat++; flat >= 3 {
-				copy(s.xi, trial)
+				copy(s.xi, ne.xi)
 				e = ne
 				break
 			}
 		} else {
 			flat = 0
 		}
-		copy(s.xi, trial)
+		copy(s.xi, ne.xi)
 		e = ne
 	}
 	s.fplus = append(s.fplus[:0], e.fplus...)
@@ -421,6 +407,41 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		}
 	}
 	return done, nil
+}
+
+// lineSearch goes along dir, from e, where Psi begins with the given slope, by a
+// step of t or, after a look at it, more or less. It returns where Psi has
+// fallen enough, and the step there; no point when none was found.
+func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope, t float64) (*ssnEval, float64, error) {
+	rounding := 1e-14 * (math.Abs(e.val) + math.Abs(dot(e.xi, e.fplus)))
+	try := func(t float64) (ne *ssnEval, ok bool, err error) {
+		xi := append([]float64(nil), e.xi...)
+		axpy(t, dir, xi)
+		if ne, err = s.eval(w, xi); err != nil {
+			return nil, false, err
+		}
+		return ne, ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm, nil
+	}
+	// Psi is convex and its slope about linear: where that would vanish.
+	bottom := func(t float64, ne *ssnEval) float64 { return t * slope / (slope - dot(ne.grad, dir)) }
+	ne, ok, err := try(t)
+	if ok && t < 1 && dot(ne.grad, dir) < slope/4 {
+		longer := math.Min(1, math.Min(4*t, bottom(t, ne)))
+		far, better, err := try(longer)
+		if err != nil || better && far.val <= ne.val {
+			return far, longer, err
+		}
+		ne, _, err = try(t) // and the groups with it
+		return ne, t, err
+	}
+	for k := 0; !ok && k < 40 && err == nil; k++ {
+		t = math.Min(t/2, math.Max(t/4, bottom(t, ne)))
+		ne, ok, err = try(t)
+	}
+	if !ok {
+		ne = nil
+	}
+	return ne, t, err
 }
 
 // bound sets polar. With p = Proj_K(v + sigma A'xi) or, short of that, the sum

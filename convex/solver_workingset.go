@@ -50,7 +50,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	m := prog.Op.Masked
 	mon := NewMonitor(ctx, "workingset", s)
 	done, start := 0, s.StartPoint(prog)
-	var rows map[int][]int // active cone rows there, by block
+	var rows map[int]activeSet // of the cones there, by block
 	// From zero, which is also where a path begins; a start that is given is kept.
 	if mu := smoothing(prog); norm2(start) == 0 && mu > 0 {
 		near := *prog
@@ -100,7 +100,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			if g >= P {
 				id++
 			}
-			if act := rows[g]; act != nil {
+			if act, ok := rows[g]; ok {
 				r.warm[id] = act
 			}
 			if v := b.Of(start); norm2(v) > 0 {
@@ -122,7 +122,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	for _, g := range r.best.groups {
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
-	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", rows: r.activeRows()}, nil
+	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", rows: r.activeSets()}, nil
 }
 
 // smoothing is how much the loss of prog is smoothed for a first solve, which
@@ -193,7 +193,7 @@ type workingSetRun struct {
 	signed bool
 	bits   [][]uint64
 	groups map[int]*ssnGroup // those that were ever in the working set
-	warm   map[int][]int     // active cone rows at the last pricing of a group
+	warm   map[int]activeSet // of the cone at the last pricing of a group
 	priced map[int][]float64 // Proj_K(z)-z of the last projection of a group in pricing
 	known  map[int]float64   // bounds on dual norms over beta at the present dual point
 	ssn    *ssn
@@ -215,7 +215,7 @@ type workingSetRun struct {
 func newWorkingSetRun(m *MaskedData, loss Fn, cones bool, mon *Monitor) *workingSetRun {
 	r := &workingSetRun{
 		model: newMaskedModel(m), loss: loss,
-		groups: map[int]*ssnGroup{}, warm: map[int][]int{}, priced: map[int][]float64{}, mon: mon, lower: math.Inf(-1), gap: 1,
+		groups: map[int]*ssnGroup{}, warm: map[int]activeSet{}, priced: map[int][]float64{}, mon: mon, lower: math.Inf(-1), gap: 1,
 	}
 	if cones {
 		r.cone = newConeData(m.X)
@@ -235,7 +235,7 @@ func (r *workingSetRun) group(id int) *ssnGroup {
 	g := r.groups[id]
 	if g == nil {
 		g = &ssnGroup{id: id, bits: r.bits[id/2], sign: 1 - 2*float64(id%2), beta: r.beta(id), v: make([]float64, r.model.d)}
-		g.act = r.warm[id]
+		g.activeSet = r.warm[id].guess()
 		r.groups[id] = g
 	}
 	return g
@@ -295,14 +295,14 @@ type pricedGroup struct {
 	ratio float64
 }
 
-// activeRows has the active cone rows of the last projections, by block.
-func (r *workingSetRun) activeRows() map[int][]int {
-	rows := make(map[int][]int, len(r.warm))
+// activeSets has those of the last projections, by block.
+func (r *workingSetRun) activeSets() map[int]activeSet {
+	rows := make(map[int]activeSet, len(r.warm))
 	for id, act := range r.warm {
 		rows[r.block(id)] = act
 	}
 	for id, g := range r.groups {
-		rows[r.block(id)] = g.act
+		rows[r.block(id)] = g.guess()
 	}
 	return rows
 }
@@ -319,7 +319,7 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 		return out, nil
 	}
 	errs := make([]error, len(list))
-	acts := make([][]int, len(list))
+	acts := make([]*activeSet, len(list))
 	pulls := make([][]float64, len(list))
 	r.ssn.eachProjector(len(list), func(i int, p *coneProjector) {
 		id := list[i]
@@ -339,9 +339,11 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 		if ratio > 1 && !r.ssn.halted() { // late, the plain bound has to do
 			v := make([]float64, len(z))
 			// An unfinished projection still is a bound.
-			_, errs[i] = p.project(v, z, r.bits[id/2], r.warm[id], coneTol, b*(1-1e-9))
+			from := r.warm[id]
+			_, errs[i] = p.project(v, z, r.bits[id/2], &from, coneTol, b*(1-1e-9))
 			ratio = math.Min(ratio, norm2(v)/b)
-			acts[i] = append([]int(nil), p.idx...)
+			acts[i] = new(activeSet)
+			acts[i].set(p, false)
 			axpy(-1, z, v)
 			pulls[i] = v
 		}
@@ -349,7 +351,7 @@ func (r *workingSetRun) dualNorms(list []int, corr func(p int) []float64) ([]pri
 	})
 	for i, id := range list {
 		if acts[i] != nil {
-			r.warm[id], r.priced[id] = acts[i], pulls[i]
+			r.warm[id], r.priced[id] = *acts[i], pulls[i]
 		}
 	}
 	return out, errors.Join(errs...)
