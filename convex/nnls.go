@@ -110,7 +110,7 @@ func newConeProjector(c *coneData) *coneProjector {
 }
 
 // fewCandidates is how many violated rows are compared before one joins.
-const fewCandidates = 12
+const fewCandidates = 24
 
 // dependent is the relative length below which a row counts as lying in the
 // span of the active ones.
