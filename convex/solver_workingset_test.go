@@ -90,7 +90,8 @@ func TestNewtonSystems(t *testing.T) {
 	}
 }
 
-func newtonSystems(t *testing.T, arch Arch) {
+// newtonProblem is a problem of many groups before its first Newton step.
+func newtonProblem(t *testing.T, arch Arch) (*workingSetRun, []*ssnGroup) {
 	p := diabetes(t, arch, 0.01)
 	prog, err := Lower(context.Background(), p, nil)
 	if err != nil {
@@ -104,6 +105,51 @@ func newtonSystems(t *testing.T, arch Arch) {
 	}
 	s.sigma, s.tau = 0.3, 1e7
 	s.f, s.xi = make([]float64, n), slices.Clone(prog.Loss.Labels)
+	return r, groups
+}
+
+// A search along a Newton step ends lower, near the bottom whether it begins too
+// short or too long, and leaves the groups as they are there.
+func TestLineSearch(t *testing.T) {
+	r, groups := newtonProblem(t, ReLU{})
+	s := r.ssn
+	for _, c := range []struct{ scale, first float64 }{{1, 1}, {1, 1e-3}, {1, 1e-2}, {64, 1}, {1e4, 1}, {64, 1e-3}} {
+		e, err := s.eval(groups, s.xi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, ok := s.direction(groups, e)
+		if !ok {
+			t.Fatal("no direction")
+		}
+		scale(c.scale, dir)
+		slope := dot(e.grad, dir)
+		ne, step, err := s.lineSearch(groups, e, dir, slope, c.first)
+		if err != nil || ne == nil || !(ne.val < e.val) || !(math.Abs(dot(ne.grad, dir)) < -slope) {
+			t.Fatalf("direction times %g, first step %g: step %g, %v", c.scale, c.first, step, err)
+		}
+		if c.first < 0.1/c.scale && !(step >= 2*c.first) {
+			t.Errorf("direction times %g: the search stays at its first step %g", c.scale, c.first)
+		}
+		var cs []float64
+		for _, g := range groups {
+			cs = append(cs, g.c, g.norm)
+		}
+		again, err := s.eval(groups, ne.xi)
+		if err != nil || math.Abs(again.val-ne.val) > 1e-9*math.Abs(ne.val) {
+			t.Errorf("direction times %g, first step %g: value %g, evaluated again %g (%v)", c.scale, c.first, ne.val, again.val, err)
+		}
+		for j, g := range groups {
+			if math.Abs(g.c-cs[2*j])+math.Abs(g.norm-cs[2*j+1]) > 1e-9*(1+g.norm) {
+				t.Errorf("direction times %g, first step %g: group %d was left elsewhere", c.scale, c.first, j)
+			}
+		}
+	}
+}
+
+func newtonSystems(t *testing.T, arch Arch) {
+	r, groups := newtonProblem(t, arch)
+	s, n, d := r.ssn, r.model.samples, r.model.d
 	system := func() ([]*ssnGroup, []float64, []float64, int) {
 		e, err := s.eval(groups, s.xi)
 		if err != nil {
