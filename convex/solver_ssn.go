@@ -338,7 +338,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		return false, err
 	}
 	d := s.model.d
-	flat, last := 0, 1.0
+	flat, last, before := 0, 1.0, 1.0
 	for it := 0; it < maxNewton; it++ {
 		move2, k := 0.0, 0
 		for j, g := range w {
@@ -366,12 +366,12 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			slope = dot(e.grad, dir)
 		}
 		// Where many cones change their faces on the way, full steps are too long
-		// one time after the other: begin near the length that was right last.
-		ne, t, err := s.lineSearch(w, e, dir, slope, math.Min(1, 1.5*last))
+		// one time after the other: begin near the longer of the last two.
+		ne, t, err := s.lineSearch(w, e, dir, slope, math.Min(1, 2*math.Max(last, before)))
 		if err != nil {
 			return false, err
 		}
-		last = t
+		last, before = t, last
 		if ne == nil {
 			// Restore the groups' state for the point kept.
 			if e, err = s.eval(w, s.xi); err != nil {
@@ -422,11 +422,10 @@ func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope, t floa
 		}
 		return ne, ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm, nil
 	}
-	// Psi is convex and its slope about linear: where that would vanish.
-	bottom := func(t float64, ne *ssnEval) float64 { return t * slope / (slope - dot(ne.grad, dir)) }
 	ne, ok, err := try(t)
 	if ok && t < 1 && dot(ne.grad, dir) < slope/4 {
-		longer := math.Min(1, math.Min(4*t, bottom(t, ne)))
+		// Where the slope would vanish, were it linear.
+		longer := math.Min(1, math.Min(4*t, t*slope/(slope-dot(ne.grad, dir))))
 		far, better, err := try(longer)
 		if err != nil || better && far.val <= ne.val {
 			return far, longer, err
@@ -435,7 +434,7 @@ func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope, t floa
 		return ne, t, err
 	}
 	for k := 0; !ok && k < 40 && err == nil; k++ {
-		t = math.Min(t/2, math.Max(t/4, bottom(t, ne)))
+		t /= 2
 		ne, ok, err = try(t)
 	}
 	if !ok {
