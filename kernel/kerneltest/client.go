@@ -135,9 +135,11 @@ func newClient(tb testing.TB, k *kernel, key string, dial func(string) (net.Conn
 			tb.Fatalf("kerneltest: %s: %v", name, err)
 		}
 	}
-	var wg sync.WaitGroup
 	for _, name := range []string{"shell", "control", "stdin", "iopub"} {
 		c.in[name] = make(chan *wire.Message, 1<<16)
+	}
+	var wg sync.WaitGroup
+	for name := range c.in { // whole by now: the readers look into it
 		wg.Go(func() { c.read(name) })
 	}
 	tb.Cleanup(func() {
