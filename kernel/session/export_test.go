@@ -262,6 +262,7 @@ func FuzzExport(f *testing.F) {
 			f.Add(body)
 		}
 	}
+	f.Add("/*")
 	f.Fuzz(func(t *testing.T, text string) {
 		var cells []ExportCell
 		for i, c := range strings.Split(text, "\n---\n") {

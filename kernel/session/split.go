@@ -209,8 +209,12 @@ func drop(src string, chunks []chunk, unwanted func(chunk) bool) string {
 
 // parseCell parses a cell whose positions carry the given file name.
 func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
-	toks, comments, _ := lex(src)
-	if p, msg := unbalanced(src, toks); msg != "" {
+	toks, comments, complaint := lex(src)
+	p, msg := unbalanced(src, toks)
+	if complaint == "comment not terminated" { // the parser does not see it behind the last statement
+		p, msg = comments[len(comments)-1][0], complaint
+	}
+	if msg != "" {
 		line := 1 + strings.Count(src[:p], "\n")
 		col := p - strings.LastIndexByte(src[:p], '\n')
 		return nil, scanner.ErrorList{{Pos: token.Position{Filename: name, Line: line, Column: col}, Msg: msg}}
