@@ -73,7 +73,7 @@ func Certify(ctx context.Context, prog *Program, pt *Point) (*Certificate, error
 		candidates = append(candidates, pt.Dual)
 	}
 	var missing error
-	hints := &coneHints{sets: maps.Clone(pt.rows)}
+	hints := &coneHints{sets: maps.Clone(pt.sets)}
 	for _, v := range candidates {
 		low, dual, err := dualBound(ctx, prog, v, hints)
 		if err != nil {
@@ -110,8 +110,8 @@ func DualBound(ctx context.Context, prog *Program, v []float64) (float64, []floa
 	return dualBound(ctx, prog, v, nil)
 }
 
-// coneHints has, by block, the active set of a projection on its cone.
-// They are where projections nearby begin, and prove nothing.
+// coneHints has, by block, the active set of a projection on its cone. It is
+// where projections nearby begin, and proves nothing.
 type coneHints struct {
 	sync.Mutex
 	sets map[int]activeSet

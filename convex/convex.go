@@ -297,7 +297,7 @@ type Point struct {
 	Trace  []Progress // reports, oldest first
 	Solver string
 
-	rows map[int]activeSet // by block, of its cone near Dual; a hint
+	sets map[int]activeSet // by block, of the projection on its cone near Dual; a hint
 }
 
 // relativeGap is (primal-lower)/max(|primal|, tiny), the gap of every report.

@@ -277,8 +277,8 @@ func (p *coneProjector) residual(v, z []float64) float64 {
 // project sets v to Proj_K(z) for the cone of the pattern and returns the
 // worst violation of S v >= 0 left, relative to ||z||. It starts from the active
 // set of an earlier projection, or from none if that is nil; the active rows and
-// multipliers stay in p.idx and p.a. If stop > 0 the method ends as soon as ||v|| <= stop: v = z + S'a with
-// a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
+// multipliers stay in p.idx and p.a. If stop > 0 the method ends as soon as
+// ||v|| <= stop: v = z + S'a with a >= 0 then still proves ||Proj_K(z)|| <= ||v||.
 func (p *coneProjector) project(v, z []float64, bits []uint64, from *activeSet, tol, stop float64) (viol float64, err error) {
 	c, d := p.c, p.c.d
 	p.seen = false

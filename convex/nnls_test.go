@@ -148,7 +148,7 @@ func BenchmarkConeProject(b *testing.B) {
 	var whole activeSet
 	whole.set(p, true)
 	multipliers := whole.guess()
-	for j := range z { // as far away as a Newton step of the working-set solver goes
+	for j := range z { // a little away
 		z[j] += 0.05 * rng.NormFloat64()
 	}
 	for _, c := range []struct {
@@ -193,7 +193,7 @@ func TestConeProjectStartsAnywhere(t *testing.T) {
 		for name, from := range map[string]*activeSet{
 			"whole": &whole, "multipliers": &guess, "rows": {rows: guess.rows}, "rows twice": &twice,
 			"rows of another matrix": {rows: []int{-1, 0, n - 1, n}, a: []float64{1, 1e3, 1e-3, 1}},
-			"a basis of other rows":  {rows: []int{0}, a: []float64{1}, basis: whole.basis[:0], tri: make([]float64, 3*d)},
+			"a triangle, no basis":   {rows: []int{0}, a: []float64{1}, basis: whole.basis[:0], tri: make([]float64, 3*d)},
 		} {
 			if _, err := p.project(w, z, bits, from, 1e-12, 0); err != nil {
 				t.Fatalf("trial %d from %s: %v", trial, name, err)

@@ -423,15 +423,17 @@ func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope, t floa
 		return ne, ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm, nil
 	}
 	ne, ok, err := try(t)
-	if ok && t < 1 && dot(ne.grad, dir) < slope/4 {
-		// Where the slope would vanish, were it linear.
-		longer := math.Min(1, math.Min(4*t, t*slope/(slope-dot(ne.grad, dir))))
-		far, better, err := try(longer)
-		if err != nil || better && far.val <= ne.val {
-			return far, longer, err
+	if ok && t < 1 {
+		if there := dot(ne.grad, dir); there < slope/4 {
+			// Where the slope would vanish, were it linear.
+			longer := math.Min(1, math.Min(4*t, t*slope/(slope-there)))
+			far, better, err := try(longer)
+			if err != nil || better && far.val <= ne.val {
+				return far, longer, err
+			}
+			ne, _, err = try(t) // the groups are to be as they are here
+			return ne, t, err
 		}
-		ne, _, err = try(t) // and the groups with it
-		return ne, t, err
 	}
 	for k := 0; !ok && k < 40 && err == nil; k++ {
 		t /= 2

@@ -50,7 +50,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	m := prog.Op.Masked
 	mon := NewMonitor(ctx, "workingset", s)
 	done, start := 0, s.StartPoint(prog)
-	var rows map[int]activeSet // of the cones there, by block
+	var sets map[int]activeSet // of the projections there, by block
 	// From zero, which is also where a path begins; a start that is given is kept.
 	if mu := smoothing(prog); norm2(start) == 0 && mu > 0 {
 		near := *prog
@@ -62,7 +62,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 		if err != nil {
 			return nil, err
 		}
-		done, start, rows = pt.Iter, pt.X, pt.rows
+		done, start, sets = pt.Iter, pt.X, pt.sets
 	}
 	var first *screened
 	if (ScreenedFISTA{}).Uses(prog) == nil {
@@ -100,7 +100,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 			if g >= P {
 				id++
 			}
-			if act, ok := rows[g]; ok {
+			if act, ok := sets[g]; ok {
 				r.warm[id] = act
 			}
 			if v := b.Of(start); norm2(v) > 0 {
@@ -122,7 +122,7 @@ func (WorkingSet) Solve(ctx context.Context, prog *Program, s *Settings) (*Point
 	for _, g := range r.best.groups {
 		copy(prog.Blocks[r.block(g.id)].Of(x), g.v)
 	}
-	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", rows: r.activeSets()}, nil
+	return &Point{X: x, Dual: r.dualPoint(), Status: status, Iter: done + r.ssn.newtons, Trace: mon.Trace(), Solver: "workingset", sets: r.activeSets()}, nil
 }
 
 // smoothing is how much the loss of prog is smoothed for a first solve, which
@@ -193,7 +193,7 @@ type workingSetRun struct {
 	signed bool
 	bits   [][]uint64
 	groups map[int]*ssnGroup // those that were ever in the working set
-	warm   map[int]activeSet // of the cone at the last pricing of a group
+	warm   map[int]activeSet // of the projection at the last pricing of a group
 	priced map[int][]float64 // Proj_K(z)-z of the last projection of a group in pricing
 	known  map[int]float64   // bounds on dual norms over beta at the present dual point
 	ssn    *ssn
@@ -297,14 +297,14 @@ type pricedGroup struct {
 
 // activeSets has those of the last projections, by block.
 func (r *workingSetRun) activeSets() map[int]activeSet {
-	rows := make(map[int]activeSet, len(r.warm))
+	sets := make(map[int]activeSet, len(r.warm))
 	for id, act := range r.warm {
-		rows[r.block(id)] = act
+		sets[r.block(id)] = act
 	}
 	for id, g := range r.groups {
-		rows[r.block(id)] = g.guess()
+		sets[r.block(id)] = g.guess()
 	}
-	return rows
+	return sets
 }
 
 // dualNorms returns, for every group of the list, an upper bound on
