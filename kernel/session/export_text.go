@@ -190,6 +190,9 @@ func (x *exporter) body(e *exported) []part {
 			inner = l.Stmt
 		}
 		off, end := span(inner)
+		if inner == e.parsed.list {
+			end = e.parsed.listEnd
+		}
 		edits = append(edits, edit{off, end, ps})
 	}
 	if len(tail) > 0 {

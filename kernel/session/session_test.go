@@ -48,7 +48,7 @@ func TestErrors(t *testing.T) {
 		{"b := True", KindType, "undefined: True", "in Go that is true", 1, 6},
 		{"if n == 3 {\n}\nelse {\n}", KindSyntax, "", "} else {", 3, 1},
 		{"for {", KindSyntax, "expected '}'", "close it", 1, 5},
-		{"/*", KindSyntax, "comment not terminated", "", 1, 1},
+		{"/*", KindSyntax, "comment not terminated: close it with */", "", 1, 1},
 		{"m := 1\n /* c", KindSyntax, "comment not terminated", "", 2, 2},
 		{"func g() {}\n/* c */ /* d", KindSyntax, "comment not terminated", "", 2, 9},
 		{"x := 'abc'", KindSyntax, "", "double quotes", 1, 6},

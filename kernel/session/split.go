@@ -164,8 +164,9 @@ type parsedCell struct {
 	funcs   []*ast.FuncDecl
 	body    *ast.BlockStmt // the statements
 	// The values of a last line x, y, as the statement _, _ = x, y.
-	list  *ast.AssignStmt
-	quiet bool // ends in ';': show nothing
+	list    *ast.AssignStmt
+	listEnd int  // behind them in the text, and behind a last comma
+	quiet   bool // ends in ';': show nothing
 }
 
 // keep returns src with all bytes outside the chosen chunks blanked, so that
@@ -212,7 +213,7 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 	toks, comments, complaint := lex(src)
 	p, msg := unbalanced(src, toks)
 	if complaint == "comment not terminated" { // the parser does not see it behind the last statement
-		p, msg = comments[len(comments)-1][0], complaint
+		p, msg = comments[len(comments)-1][0], complaint+": close it with */"
 	}
 	if msg != "" {
 		line := 1 + strings.Count(src[:p], "\n")
@@ -272,6 +273,7 @@ func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
 		text := keep(src, []chunk{values}, func(chunk) bool { return true })
 		if f := parse("package main; var _ = list(", strings.TrimRight(text, " \n;"), ")"); len(errs) == 0 {
 			pc.list = assignBlanks(f.Decls[0].(*ast.GenDecl).Specs[0].(*ast.ValueSpec).Values[0].(*ast.CallExpr).Args)
+			pc.listEnd = values.end
 		}
 	}
 	if len(errs) > 0 {
