@@ -141,6 +141,7 @@ var advisors = []advisor{
 		return ""
 	}},
 	{regexp.MustCompile(`^string literal not terminated|^rune literal not terminated|^more than one character in rune literal|^illegal rune literal`), always("strings take double quotes, or backquotes over several lines; single quotes are for one character")},
+	{regexp.MustCompile(`^comment not terminated`), always("close it with */")},
 	{regexp.MustCompile(`never closed$`), always("close it, or remove it")},
 	{regexp.MustCompile(`^expected|^import path must be a string`), adviseForeign},
 

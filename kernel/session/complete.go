@@ -96,7 +96,7 @@ func (c *completer) find() {
 		return
 	}
 	text := c.code[:c.off]
-	toks, comments, complaint := lex(text)
+	toks, comments, complaints := lex(text)
 	if n := len(comments); n > 0 && comments[n-1][1] == len(text) && !strings.HasSuffix(text, "\n") {
 		return
 	}
@@ -104,7 +104,7 @@ func (c *completer) find() {
 		toks = toks[:len(toks)-1]
 	}
 	n := len(toks)
-	if n > 0 && strings.Contains(complaint, "not terminated") {
+	if _, open := unterminated(complaints); open && n > 0 {
 		if last := toks[n-1]; last.tok == token.STRING && !c.importPath(toks, text) {
 			c.files(text[last.off+1:], true)
 		}

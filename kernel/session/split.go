@@ -37,18 +37,24 @@ type lexeme struct {
 	auto     bool // a semicolon the scanner inserted
 }
 
+// complaint is what the scanner says against a token.
+type complaint struct {
+	off int
+	msg string
+}
+
 // lex returns the tokens of src without comments, the comment groups'
-// ranges, and the scanner's last complaint.
-func lex(src string) (toks []lexeme, comments [][2]int, complaint string) {
+// ranges, and the scanner's complaints.
+func lex(src string) (toks []lexeme, comments [][2]int, complaints []complaint) {
 	f := token.NewFileSet().AddFile("", -1, len(src))
 	var s scanner.Scanner
-	s.Init(f, []byte(src), func(_ token.Position, m string) { complaint = m }, scanner.ScanComments)
+	s.Init(f, []byte(src), func(p token.Position, m string) { complaints = append(complaints, complaint{p.Offset, m}) }, scanner.ScanComments)
 	for {
 		p, t, lit := s.Scan()
 		off := f.Offset(p)
 		switch {
 		case t == token.EOF:
-			return toks, comments, complaint
+			return toks, comments, complaints
 		case t == token.COMMENT:
 			comments = append(comments, [2]int{off, min(off+len(lit), len(src))})
 		case t == token.SEMICOLON && lit != ";":
@@ -61,6 +67,14 @@ func lex(src string) (toks []lexeme, comments [][2]int, complaint string) {
 			toks = append(toks, lexeme{off, min(off+n, len(src)), t, false})
 		}
 	}
+}
+
+// unterminated tells the string, rune or comment that is open at the end.
+func unterminated(complaints []complaint) (what string, open bool) {
+	if len(complaints) == 0 {
+		return "", false
+	}
+	return strings.CutSuffix(complaints[len(complaints)-1].msg, " not terminated")
 }
 
 // bracket is +1 for an opening bracket, -1 for a closing one.
@@ -210,10 +224,10 @@ func drop(src string, chunks []chunk, unwanted func(chunk) bool) string {
 
 // parseCell parses a cell whose positions carry the given file name.
 func parseCell(fset *token.FileSet, name, src string) (*parsedCell, error) {
-	toks, comments, complaint := lex(src)
+	toks, comments, complaints := lex(src)
 	p, msg := unbalanced(src, toks)
-	if complaint == "comment not terminated" { // the parser does not see it behind the last statement
-		p, msg = comments[len(comments)-1][0], complaint+": close it with */"
+	if len(complaints) > 0 { // the parser does not see those of a comment behind the last statement
+		p, msg = complaints[0].off, complaints[0].msg
 	}
 	if msg != "" {
 		line := 1 + strings.Count(src[:p], "\n")
@@ -416,9 +430,9 @@ func IsComplete(code string) (status, indent string) {
 	if strings.TrimSpace(code) == "" || isMagic(code) {
 		return "complete", ""
 	}
-	toks, _, complaint := lex(code)
-	if strings.Contains(complaint, "not terminated") {
-		if strings.Contains(complaint, "raw string") || strings.Contains(complaint, "comment") {
+	toks, _, complaints := lex(code)
+	if what, open := unterminated(complaints); open {
+		if what == "raw string literal" || what == "comment" {
 			return "incomplete", ""
 		}
 		return "invalid", ""
