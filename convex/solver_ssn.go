@@ -187,8 +187,9 @@ func (g *ssnGroup) free(d int) int { return d - len(g.basis)/d }
 //	tau (I + tau L'')⁻¹ + sigma Σ_j A_j (c_j (I - R_j R_j') + (1-c_j) q_j q_j') A_j'
 //
 // (R_j a basis of the active rows of the cone, q_j the unit vector of v_j⁺) is
-// factored in whichever of the sample space and the space of active variables
-// is cheaper, and a factor in the sample space serves for later matrices, too.
+// plus a damping that is learnt on the way, is factored in whichever of the sample
+// space and the space of active variables is cheaper, and a factor in the sample
+// space serves for later matrices, too.
 type ssn struct {
 	model *maskedModel
 	cone  *coneData // nil when groups are free
@@ -202,6 +203,7 @@ type ssn struct {
 	gnorm      float64
 	fplus      []float64 // predictions f⁺ of the last minimisation
 	newtons    int
+	damping    float64 // added to the diagonal of the Newton matrix, see damp
 
 	projectors []*coneProjector
 
@@ -338,7 +340,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		return false, err
 	}
 	d := s.model.d
-	flat, last, before := 0, 1.0, 1.0
+	flat := 0
 	for it := 0; it < maxNewton; it++ {
 		move2, k := 0.0, 0
 		for j, g := range w {
@@ -365,13 +367,10 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 			slope = dot(e.grad, dir)
 		}
-		// Where many cones change their faces on the way, full steps are too long
-		// one time after the other: begin near the longer of the last two.
-		ne, t, err := s.lineSearch(w, e, dir, slope, math.Min(1, 2*math.Max(last, before)))
+		ne, t, err := s.lineSearch(w, e, dir, slope)
 		if err != nil {
 			return false, err
 		}
-		last, before = t, last
 		if ne == nil {
 			// Restore the groups' state for the point kept.
 			if e, err = s.eval(w, s.xi); err != nil {
@@ -379,6 +378,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 			break
 		}
+		s.damp(e, ne, dir, slope, t)
 		if ne.gnorm > 0.5*e.gnorm && math.Abs(e.val-ne.val) <= 1e-15*math.Abs(e.val) {
 			if flat++; flat >= 3 {
 				copy(s.xi, ne.xi)
@@ -410,39 +410,61 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 }
 
 // lineSearch goes along dir, from e, where Psi begins with the given slope, by a
-// step of t or, after a look at it, more or less. It returns where Psi has
-// fallen enough, and the step there; no point when none was found.
-func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope, t float64) (*ssnEval, float64, error) {
-	rounding := 1e-14 * (math.Abs(e.val) + math.Abs(dot(e.xi, e.fplus)))
-	try := func(t float64) (ne *ssnEval, ok bool, err error) {
+// step t of 1 or the first half of it, half of that and so on, for which Psi falls
+// enough. It returns no point when there is none.
+func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope float64) (ne *ssnEval, t float64, err error) {
+	for t = 1; t > 1e-12; t /= 2 {
 		xi := append([]float64(nil), e.xi...)
 		axpy(t, dir, xi)
 		if ne, err = s.eval(w, xi); err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
-		return ne, ne.val <= e.val+1e-4*t*slope || math.Abs(slope) < 1e5*rounding && ne.gnorm <= 0.9*e.gnorm, nil
-	}
-	ne, ok, err := try(t)
-	if ok && t < 1 {
-		if there := dot(ne.grad, dir); there < slope/4 {
-			// Where the slope would vanish, were it linear.
-			longer := math.Min(1, math.Min(4*t, t*slope/(slope-there)))
-			far, better, err := try(longer)
-			if err != nil || better && far.val <= ne.val {
-				return far, longer, err
-			}
-			ne, _, err = try(t) // the groups are to be as they are here
-			return ne, t, err
+		if ne.val <= e.val+1e-4*t*slope || e.blurred(slope) && ne.gnorm <= 0.9*e.gnorm {
+			return ne, t, nil
 		}
 	}
-	for k := 0; !ok && k < 40 && err == nil; k++ {
-		t /= 2
-		ne, ok, err = try(t)
+	return nil, 0, nil
+}
+
+// blurred says that Psi is not known to the digits in which a step of this slope
+// would be seen.
+func (e *ssnEval) blurred(slope float64) bool {
+	return math.Abs(slope) < 1e-9*(math.Abs(e.val)+math.Abs(dot(e.xi, e.fplus)))
+}
+
+// damp chooses the damping of the next Newton step, as Levenberg and Marquardt do,
+// by what one of length t along dir has gained of what its quadratic model
+// promised. Undamped, where many cones change their faces on the way, an eighth of
+// a step is right dozens of times in a row, and most of what is cut off would have
+// been good: only the directions of small curvature go too far. A short step that
+// keeps its promise has met a kink of the loss, against which damping does not help.
+func (s *ssn) damp(e, ne *ssnEval, dir []float64, slope, t float64) {
+	length2 := dot(dir, dir)
+	curvature := -slope / length2 // along dir, with the damping
+	promised := -t*slope - t*t/2*(curvature-s.damping)*length2
+	gain := (e.val - ne.val) / promised
+	if e.blurred(slope) { // by how well the model knew the gradient
+		off := 0.0
+		for i, g := range e.grad {
+			miss := ne.grad[i] - ((1-t)*g - t*s.damping*dir[i])
+			off += miss * miss
+		}
+		gain = 1 - math.Sqrt(off)/e.gnorm
 	}
-	if !ok {
-		ne = nil
+	switch {
+	case t < 1:
+		miss := math.Min(math.Max(0, 1-gain), 1)
+		s.damping += miss * miss * curvature * (1/t - 1) // t: what it would take along dir
+	case gain > 0.95:
+		s.damping /= 9
+	case gain > 0.75:
+		s.damping /= 3
+	case gain < 0.25:
+		s.damping = math.Max(2*s.damping, 0.3*curvature)
 	}
-	return ne, t, err
+	if s.damping < 1e-3*curvature {
+		s.damping = 0
+	}
 }
 
 // bound sets polar. With p = Proj_K(v + sigma A'xi) or, short of that, the sum
@@ -482,6 +504,9 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 		for i, h := range diag { // positive, so that the Newton matrix is definite
 			diag[i] = s.tau * math.Max(h, 1e-9)
 		}
+	}
+	for i := range diag {
+		diag[i] += s.damping
 	}
 	if len(e.active) == 0 {
 		for i := range dir {

@@ -108,12 +108,12 @@ func newtonProblem(t *testing.T, arch Arch) (*workingSetRun, []*ssnGroup) {
 	return r, groups
 }
 
-// A search along a Newton step ends lower, near the bottom whether it begins too
-// short or too long, and leaves the groups as they are there.
+// A search along a Newton step, also one that is far too long, ends lower and
+// leaves the groups as they are there.
 func TestLineSearch(t *testing.T) {
 	r, groups := newtonProblem(t, ReLU{})
 	s := r.ssn
-	for _, c := range []struct{ scale, first float64 }{{1, 1}, {1, 1e-3}, {1, 1e-2}, {64, 1}, {1e4, 1}, {64, 1e-3}} {
+	for _, long := range []float64{1, 64, 1e4} {
 		e, err := s.eval(groups, s.xi)
 		if err != nil {
 			t.Fatal(err)
@@ -122,14 +122,10 @@ func TestLineSearch(t *testing.T) {
 		if !ok {
 			t.Fatal("no direction")
 		}
-		scale(c.scale, dir)
-		slope := dot(e.grad, dir)
-		ne, step, err := s.lineSearch(groups, e, dir, slope, c.first)
-		if err != nil || ne == nil || !(ne.val < e.val) || !(math.Abs(dot(ne.grad, dir)) < -slope) {
-			t.Fatalf("direction times %g, first step %g: step %g, %v", c.scale, c.first, step, err)
-		}
-		if c.first < 0.1/c.scale && !(step >= 2*c.first) {
-			t.Errorf("direction times %g: the search stays at its first step %g", c.scale, c.first)
+		scale(long, dir)
+		ne, step, err := s.lineSearch(groups, e, dir, dot(e.grad, dir))
+		if err != nil || ne == nil || !(ne.val < e.val) {
+			t.Fatalf("direction times %g: step %g, %v", long, step, err)
 		}
 		var cs []float64
 		for _, g := range groups {
@@ -137,13 +133,96 @@ func TestLineSearch(t *testing.T) {
 		}
 		again, err := s.eval(groups, ne.xi)
 		if err != nil || math.Abs(again.val-ne.val) > 1e-9*math.Abs(ne.val) {
-			t.Errorf("direction times %g, first step %g: value %g, evaluated again %g (%v)", c.scale, c.first, ne.val, again.val, err)
+			t.Errorf("direction times %g: value %g, evaluated again %g (%v)", long, ne.val, again.val, err)
 		}
 		for j, g := range groups {
 			if math.Abs(g.c-cs[2*j])+math.Abs(g.norm-cs[2*j+1]) > 1e-9*(1+g.norm) {
-				t.Errorf("direction times %g, first step %g: group %d was left elsewhere", c.scale, c.first, j)
+				t.Errorf("direction times %g: group %d was left elsewhere", long, j)
 			}
 		}
+	}
+	up, err := s.eval(groups, s.xi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ne, _, err := s.lineSearch(groups, up, up.grad, -dot(up.grad, up.grad)); ne != nil || err != nil {
+		t.Errorf("a way up has a point at %v (%v)", ne, err)
+	}
+}
+
+// The damping grows by what a short step missed of its promise, not by what a kink
+// cut off, and goes where steps keep it; with it many cones take few Newton steps.
+func TestDamping(t *testing.T) {
+	r, groups := newtonProblem(t, ReLU{})
+	s := r.ssn
+	e, err := s.eval(groups, s.xi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, _ := s.direction(groups, e)
+	slope := dot(e.grad, dir)
+	step := func(damping, t, gain float64) float64 {
+		s.damping = damping
+		length2 := dot(dir, dir)
+		promised := -t*slope - t*t/2*(-slope-damping*length2)
+		s.damp(e, &ssnEval{val: e.val - gain*promised, grad: e.grad}, dir, slope, t)
+		return s.damping
+	}
+	unit := -slope / dot(dir, dir)
+	for _, c := range []struct{ damping, t, gain, least, most float64 }{
+		{0, 1, 1, 0, 0},
+		{0, 1, 0.1, 0.1, 1},
+		{0.5, 1, 0.1, 1, 1.1},
+		{0.5, 1, 0.5, 0.5, 0.5},
+		{0.5, 1, 0.8, 0.1, 0.3},
+		{0.5, 1, 1, 0.01, 0.1},
+		{1e-3, 1, 1, 0, 0},
+		{0, 0.125, 0, 6, 8},
+		{0, 0.125, 0.5, 1, 4},
+		{0.5, 0.125, 1, 0.49, 0.51},
+	} {
+		if got := step(c.damping*unit, c.t, c.gain) / unit; !(c.least <= got && got <= c.most) {
+			t.Errorf("damping %g, step %g, gain %g: next %g, want %g to %g", c.damping, c.t, c.gain, got, c.least, c.most)
+		}
+	}
+	// Rounding in Psi says nothing: the gradient does.
+	blurred := *e
+	blurred.val = 1e12 * math.Abs(slope)
+	after := &ssnEval{val: blurred.val * (1 + 1e-12), grad: make([]float64, len(e.grad))}
+	s.damping = unit
+	for i, g := range e.grad {
+		after.grad[i] = 0.5*g - 0.5*unit*dir[i]
+	}
+	if s.damp(&blurred, after, dir, slope, 0.5); math.Abs(s.damping-unit) > 1e-6*unit {
+		t.Errorf("the gradient is as promised after half a step, and the damping goes from 1 to %g", s.damping/unit)
+	}
+	for i, g := range e.grad {
+		after.grad[i] = -5 * g
+	}
+	if s.damp(&blurred, after, dir, slope, 0.5); math.Abs(s.damping-2*unit) > 1e-6*unit {
+		t.Errorf("the gradient is far off after half a step, and the damping goes from 1 to %g, want 2", s.damping/unit)
+	}
+	s.damping = 0
+	free, _ := s.direction(groups, e)
+	s.damping = unit
+	short, _ := s.direction(groups, e)
+	if !(norm2(short) < 0.9*norm2(free)) {
+		t.Errorf("damped, a step is %g long, %g if not", norm2(short), norm2(free))
+	}
+
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := Problem{X: gauss(rng, 200, 20), Y: gauss(rng, 200, 1), Arch: ReLU{}, Loss: L1}
+	if p.Patterns, err = SamplePatterns(p.X, 100, 3); err != nil {
+		t.Fatal(err)
+	}
+	most, err := BetaMax(context.Background(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Beta = 1e-3 * most
+	sol, err := Solve(context.Background(), p, nil)
+	if err != nil || sol.Status != Optimal || sol.Point.Iter > 280 { // 219; 344 undamped
+		t.Errorf("%v after %d steps (%v), want optimal within 280", sol.Status, sol.Point.Iter, err)
 	}
 }
 
