@@ -340,7 +340,7 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 		return false, err
 	}
 	d := s.model.d
-	flat := 0
+	flat, last := 0, 0.0
 	for it := 0; it < maxNewton; it++ {
 		move2, k := 0.0, 0
 		for j, g := range w {
@@ -378,7 +378,11 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 			}
 			break
 		}
-		s.damp(e, ne, dir, slope, t)
+		// Steps that are cut short but grow will soon be full ones.
+		if s.damping > 0 || t < 1 && t <= last {
+			s.damp(e, ne, dir, slope, t)
+		}
+		last = t
 		if ne.gnorm > 0.5*e.gnorm && math.Abs(e.val-ne.val) <= 1e-15*math.Abs(e.val) {
 			if flat++; flat >= 3 {
 				copy(s.xi, ne.xi)

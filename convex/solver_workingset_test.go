@@ -221,7 +221,7 @@ func TestDamping(t *testing.T) {
 	}
 	p.Beta = 1e-3 * most
 	sol, err := Solve(context.Background(), p, nil)
-	if err != nil || sol.Status != Optimal || sol.Point.Iter > 280 { // 219; 344 undamped
+	if err != nil || sol.Status != Optimal || sol.Point.Iter > 280 { // 208; 344 undamped
 		t.Errorf("%v after %d steps (%v), want optimal within 280", sol.Status, sol.Point.Iter, err)
 	}
 }
