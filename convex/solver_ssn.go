@@ -413,9 +413,9 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 	return done, nil
 }
 
-// lineSearch goes along dir, from e, where Psi begins with the given slope, by a
-// step t of 1 or the first half of it, half of that and so on, for which Psi falls
-// enough. It returns no point when there is none.
+// lineSearch goes along dir, from e, where Psi begins with the given slope, by the
+// longest of the steps 1, 1/2, 1/4, ... for which Psi falls enough. It returns no
+// point when there is none.
 func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope float64) (ne *ssnEval, t float64, err error) {
 	for t = 1; t > 1e-12; t /= 2 {
 		xi := append([]float64(nil), e.xi...)
@@ -458,7 +458,7 @@ func (s *ssn) damp(e, ne *ssnEval, dir []float64, slope, t float64) {
 	switch {
 	case t < 1:
 		miss := math.Min(math.Max(0, 1-gain), 1)
-		s.damping += miss * miss * curvature * (1/t - 1) // t: what it would take along dir
+		s.damping += miss * miss * curvature * (1/t - 1) // with a miss of 1: what would have made the step t as long along dir
 	case gain > 0.95:
 		s.damping /= 9
 	case gain > 0.75:
