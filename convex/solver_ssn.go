@@ -186,10 +186,10 @@ func (g *ssnGroup) free(d int) int { return d - len(g.basis)/d }
 //
 //	tau (I + tau L'')⁻¹ + sigma Σ_j A_j (c_j (I - R_j R_j') + (1-c_j) q_j q_j') A_j'
 //
-// (R_j a basis of the active rows of the cone, q_j the unit vector of v_j⁺) is
-// plus a damping that is learnt on the way, is factored in whichever of the sample
-// space and the space of active variables is cheaper, and a factor in the sample
-// space serves for later matrices, too.
+// (R_j a basis of the active rows of the cone, q_j the unit vector of v_j⁺), with a
+// damping that is learnt on the way, is factored in whichever of the sample space
+// and the space of active variables is cheaper, and a factor in the sample space
+// serves for later matrices, too.
 type ssn struct {
 	model *maskedModel
 	cone  *coneData // nil when groups are free
@@ -457,8 +457,9 @@ func (s *ssn) damp(e, ne *ssnEval, dir []float64, slope, t float64) {
 	}
 	switch {
 	case t < 1:
+		// For a miss of 1 what would have made the whole step as short as t, along dir.
 		miss := math.Min(math.Max(0, 1-gain), 1)
-		s.damping += miss * miss * curvature * (1/t - 1) // with a miss of 1: what would have made the step t as long along dir
+		s.damping += miss * miss * curvature * (1/t - 1)
 	case gain > 0.95:
 		s.damping /= 9
 	case gain > 0.75:

@@ -37,7 +37,7 @@ type lexeme struct {
 	auto     bool // a semicolon the scanner inserted
 }
 
-// complaint is what the scanner says against a token.
+// complaint is what the scanner says against a token or a comment.
 type complaint struct {
 	off int
 	msg string
