@@ -88,14 +88,16 @@ type part struct {
 // exported is what the program needs to know of a cell.
 type exported struct {
 	ExportCell
-	id     int // among the cells of the export, from 1: the cell of positions
-	src    string
-	lines  []int // offsets
-	parsed *parsedCell
-	order  []ast.Stmt // as they must run
-	values map[ast.Stmt]bool
-	info   *types.Info
-	timed  bool // %time
+	id      int // among the cells of the export, from 1: the cell of positions
+	src     string
+	lines   []int // offsets
+	parsed  *parsedCell
+	order   []ast.Stmt // as they must run
+	values  map[ast.Stmt]bool
+	info    *types.Info
+	timed   bool   // %time
+	kept    string // the variable that keeps the value to show until the deferred calls have run
+	several bool   // it is several values of one line
 
 	holes   []hole // of the statements
 	defines map[*ast.Ident]*symbol

@@ -102,9 +102,7 @@ func (x *exporter) body(e *exported) []part {
 				if e.parsed.quiet {
 					text[st] = append([]part{lit("%s = ", strings.TrimSuffix(strings.Repeat("_, ", len(s.Rhs)), ", "))}, cut(off, end).render()...)
 				} else {
-					d := x.need("github.com/gonvex/gonvex/kernel/display")
-					text[st] = append([]part{{sym: d}, lit(".Show("), {sym: d}, lit(".RenderAll(")}, cut(off, end).render()...)
-					text[st] = append(text[st], lit("))"))
+					text[st] = x.show(e, nil, cut(off, end).render())
 				}
 			}
 		case *ast.DeclStmt:
@@ -123,11 +121,9 @@ func (x *exporter) body(e *exported) []part {
 			}
 		case *ast.ExprStmt:
 			last := i == len(e.order)-1 && !e.parsed.quiet
-			show, shown := x.shows(e, s.X)
 			switch {
-			case last && shown:
-				text[st] = append(append([]part{}, show...), cut(off, end).render()...)
-				text[st] = append(text[st], lit("%s", strings.Repeat(")", strings.Count(texts(show), "("))))
+			case last && x.shows(e, s.X):
+				text[st] = x.show(e, s.X, cut(off, end).render())
 			case !isCallOrReceive(s.X) || e.values[s]:
 				text[st] = append([]part{lit("_ = ")}, cut(off, end).render()...)
 			}
@@ -340,29 +336,40 @@ func zero(t types.Type, spelled []part) []part {
 	return []part{lit("nil")}
 }
 
-// shows is the head of the call that shows the last expression of a cell as
-// the kernel does; false when it shows nothing.
-func (x *exporter) shows(e *exported, expr ast.Expr) ([]part, bool) {
+// shows tells whether the kernel shows the last expression of a cell.
+func (x *exporter) shows(e *exported, expr ast.Expr) bool {
 	tv := e.info.Types[expr]
-	if tv.IsVoid() || tv.Type == nil {
-		return nil, false
+	if tv.IsVoid() || tv.Type == nil || (&emitter{info: e.info}).prints(expr) {
+		return false
 	}
-	if (&emitter{info: e.info}).prints(expr) {
-		return nil, false
-	}
+	tu, ok := tv.Type.(*types.Tuple)
+	return !ok || tu.Len() > 0
+}
+
+// show is the statement that shows the last expression of a cell, or its list
+// of values (expr is nil), as the kernel does. That is after what the cell
+// has deferred: a cell that defers only keeps the values.
+func (x *exporter) show(e *exported, expr ast.Expr, text []part) []part {
 	d := x.need("github.com/gonvex/gonvex/kernel/display")
-	show := []part{{sym: d}, lit(".Show(")}
-	if tu, ok := tv.Type.(*types.Tuple); ok {
-		if tu.Len() == 0 {
-			return nil, false
+	tv := e.info.Types[expr]
+	_, tuple := tv.Type.(*types.Tuple)
+	if expr != nil && !tuple {
+		_, literal := ast.Unparen(expr).(*ast.CompositeLit)
+		if n := sessionNamed(tv.Type); n != nil && !isPointer(tv.Type) && (literal || tv.Addressable()) && speaksAsPointer(n) {
+			text = slices.Concat([]part{lit("&")}, text)
 		}
-		return append(show, part{sym: d}, lit(".RenderAll(")), true
 	}
-	_, literal := ast.Unparen(expr).(*ast.CompositeLit)
-	if n := sessionNamed(tv.Type); n != nil && !isPointer(tv.Type) && (literal || tv.Addressable()) && speaksAsPointer(n) {
-		show = append(show, lit("&"))
+	if !defers(e.parsed.body) {
+		if expr == nil || tuple {
+			text = slices.Concat([]part{{sym: d}, lit(".RenderAll(")}, text, []part{lit(")")})
+		}
+		return slices.Concat([]part{{sym: d}, lit(".Show(")}, text, []part{lit(")")})
 	}
-	return show, true
+	e.kept, e.several = x.fresh("shown"), expr == nil || tuple
+	if tuple {
+		return slices.Concat([]part{lit("%s = func(values ...any) []any { return values }(", e.kept)}, text, []part{lit(")")})
+	}
+	return slices.Concat([]part{lit("%s = []any{", e.kept)}, text, []part{lit("}")})
 }
 
 // speaksAsPointer tells a type whose text is that of its pointers.
@@ -548,9 +555,24 @@ func (x *exporter) write(b, calls *strings.Builder, e *exported, body []part) {
 		t, f := x.need("time").name, x.need("fmt").name
 		fmt.Fprintf(b, "// %%time\ndefer func(start %s.Time) { %s.Println(%s.Since(start).Round(%s.Microsecond)) }(%s.Now())\n", t, f, t, t, t)
 	}
+	// What the cell defers runs before its main function and before its value is shown.
+	if e.kept != "" {
+		b.WriteString("var " + e.kept + " []any\n")
+	}
+	if e.kept != "" || e.main != nil && defers(e.parsed.body) {
+		text = "func() {\n" + text + "\n}()"
+	}
 	b.WriteString(text + "\n")
 	if e.main != nil {
 		b.WriteString(e.main.name + "()\n")
+	}
+	if e.kept != "" {
+		d := x.need("github.com/gonvex/gonvex/kernel/display").name
+		if e.several {
+			fmt.Fprintf(b, "if %s != nil {\n%s.Show(%[2]s.RenderAll(%[1]s...))\n}\n", e.kept, d)
+		} else {
+			fmt.Fprintf(b, "%s.Show(%s...)\n", d, e.kept)
+		}
 	}
 	b.WriteString("}\n")
 }
@@ -836,6 +858,9 @@ func (x *exporter) prelude() []part {
 		if e.timed {
 			x.need("fmt")
 			x.need("time")
+		}
+		if e.kept != "" {
+			x.need("github.com/gonvex/gonvex/kernel/display")
 		}
 	}
 	if x.cellVar != "" {
