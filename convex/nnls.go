@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	mathbits "math/bits"
 	"slices"
+	"sync"
 
-	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/mat"
 )
@@ -16,10 +17,11 @@ import (
 // share. The cone of pattern D is K = {v : S v >= 0} with S = (2D-I)X after
 // every row was scaled to length one; a zero row of X constrains nothing.
 type coneData struct {
-	n, d int
-	x    blas64.General // n×d
-	inv  []float64      // n reciprocal row norms, 0 for a zero row
-	halt func() bool    // ends projections with errHalted; may be nil
+	n, d  int
+	x     blas64.General // n×d
+	inv   []float64      // n reciprocal row norms, 0 for a zero row
+	short func() []float32
+	halt  func() bool // ends projections with errHalted; may be nil
 }
 
 var errHalted = errors.New("convex: cone projection: ended before it was done")
@@ -32,8 +34,24 @@ func newConeData(x *mat.Dense) *coneData {
 			c.inv[i] = 1 / s
 		}
 	}
+	c.short = sync.OnceValue(c.shorten)
 	return c
 }
+
+// shorten returns the rows, scaled to length one, in float32: n×d.
+func (c *coneData) shorten() []float32 {
+	short := make([]float32, c.n*c.d)
+	for i, inv := range c.inv {
+		for j, v := range c.row(i) {
+			short[i*c.d+j] = float32(v * inv)
+		}
+	}
+	return short
+}
+
+// shortError bounds what a product of a row of length one and a vector of length
+// one is off in float32, whatever the order of summation.
+func (c *coneData) shortError() float64 { return float64(c.d+4) * 0x1p-24 }
 
 func (c *coneData) row(i int) []float64 { return c.x.Data[i*c.x.Stride : i*c.x.Stride+c.d] }
 
@@ -52,21 +70,26 @@ func (c *coneData) rowSign(bits []uint64, i int) float64 {
 //
 // keeping an orthonormal basis of the active rows and what it says of z, so
 // that a row that comes or goes costs no pass over the others but its own.
+// Where the active rows leave few directions free, it keeps a basis of those, too.
 // Its workspace is of size d² + n, so every goroutine owns one.
 type coneProjector struct {
-	c   *coneData
-	q   []float64 // k orthonormal rows of length d spanning the active rows of S
-	r   []float64 // upper triangle, row i at r[i*d:]; column j holds the coordinates of active row j
-	idx []int     // active rows
-	a   []float64 // their multipliers, >= 0
-	in  []bool    // n, whether a row is active
-	qz  []float64 // coordinates of z in the basis
-	// violations xv of all rows at v0, where there was a full pass
-	seen   bool
-	v0, xv []float64
+	c     *coneData
+	q     []float64 // k orthonormal rows of length d spanning the active rows of S
+	whole bool      // q is orthogonal: the rows behind the first k span the free directions
+	r     []float64 // upper triangle, row i at r[i*d:]; column j holds the coordinates of active row j
+	idx   []int     // active rows
+	a     []float64 // their multipliers, >= 0
+	in    []bool    // n, whether a row is active
+	qz    []float64 // coordinates of z in the basis of the active rows
+	// products xv of all rows of length one with v0/|v0|, where there was a full
+	// pass, in float32
+	seen bool
+	v0   []float64
+	xv   []float32
 	// scratch
-	ls        []float64
-	near      []int
+	ls, w, c0 []float64
+	short     []float32
+	mask      []uint64
 	cand      []int
 	found     []violation
 	blocked   []int
@@ -80,9 +103,12 @@ type coneProjector struct {
 type activeSet struct {
 	rows  []int
 	a     []float64 // multipliers of the rows, >= 0
-	basis []float64 // orthonormal rows of length d spanning the active ones
+	basis []float64 // orthonormal rows of length d: as many as there are active ones, which they span, or d
 	tri   []float64 // their triangle
 }
+
+// active is the basis of the active rows.
+func (s *activeSet) active(d int) []float64 { return s.basis[:len(s.rows)*d] }
 
 // guess copies rows and multipliers.
 func (s activeSet) guess() activeSet {
@@ -95,7 +121,11 @@ func (s *activeSet) set(p *coneProjector, whole bool) {
 	s.basis, s.tri = s.basis[:0], s.tri[:0]
 	if whole {
 		k := len(p.idx) * p.c.d
-		s.basis, s.tri = append(s.basis, p.q[:k]...), append(s.tri, p.r[:k]...)
+		s.tri = append(s.tri, p.r[:k]...)
+		if p.whole && 2*len(p.idx) >= p.c.d {
+			k = len(p.q)
+		}
+		s.basis = append(s.basis, p.q[:k]...)
 	}
 }
 
@@ -104,7 +134,8 @@ func newConeProjector(c *coneData) *coneProjector {
 	return &coneProjector{
 		c: c, q: make([]float64, d*d), r: make([]float64, d*d),
 		idx: make([]int, 0, d), a: make([]float64, 0, d), in: make([]bool, c.n),
-		ls: make([]float64, d), qz: make([]float64, d), xv: make([]float64, c.n), v0: make([]float64, d),
+		qz: make([]float64, d), v0: make([]float64, d), xv: make([]float32, c.n),
+		ls: make([]float64, d), w: make([]float64, d), c0: make([]float64, d), short: make([]float32, d), mask: make([]uint64, (c.n+63)/64),
 		isBlocked: make([]bool, c.n),
 	}
 }
@@ -121,6 +152,7 @@ func (p *coneProjector) reset() {
 		p.in[i] = false
 	}
 	p.idx, p.a = p.idx[:0], p.a[:0]
+	p.whole = false
 }
 
 // start takes up an active set, which may be nil, and moves its multipliers to
@@ -131,17 +163,18 @@ func (p *coneProjector) start(from *activeSet, z []float64, bits []uint64) {
 		return
 	}
 	d := p.c.d
-	known := len(from.a) == len(from.rows)
-	whole := len(from.basis) == len(from.rows)*d && len(from.tri) == len(from.basis)
-	if whole {
+	based := len(from.basis) > 0
+	if based {
 		copy(p.q, from.basis)
 		copy(p.r, from.tri)
+		p.whole = len(from.basis) == d*d
 	}
+	known := len(from.a) == len(from.rows)
 	for j, i := range from.rows {
 		switch {
 		case i < 0 || i >= p.c.n || p.in[i]:
 			continue
-		case whole:
+		case based:
 			p.in[i] = true
 			p.idx, p.a = append(p.idx, i), append(p.a, 0)
 		case !p.push(bits, i):
@@ -151,9 +184,7 @@ func (p *coneProjector) start(from *activeSet, z []float64, bits []uint64) {
 			p.a[len(p.a)-1] = from.a[j]
 		}
 	}
-	for j := range p.idx {
-		p.qz[j] = dot(p.q[j*d:j*d+d], z)
-	}
+	dots(p.qz[:len(p.idx)], p.q, d, z)
 	if known {
 		p.descend(nil)
 		return
@@ -184,36 +215,130 @@ func (p *coneProjector) push(bits []uint64, i int) bool {
 	if s == 0 {
 		return false
 	}
-	w := p.q[k*d : k*d+d]
+	w := p.w
 	for j, v := range p.c.row(i) {
 		w[j] = s * v
 	}
-	for j := range k {
-		p.r[j*d+k] = 0
+	if !p.whole && 4*k >= 3*d {
+		complete(p.q, k, d)
+		p.whole = true
 	}
-	// Gram-Schmidt; where most of the row goes, a second time, which keeps the
-	// basis orthonormal to rounding.
-	size, len2 := 1.0, 0.0
-	for {
-		for j := range k {
-			qj := p.q[j*d : j*d+d]
-			g := dot(qj, w)
-			p.r[j*d+k] += g
-			axpy(-g, qj, w)
+	rest := 0.0
+	if p.whole {
+		dots(p.c0[:k], p.q, d, w)
+		for j, g := range p.c0[:k] {
+			p.r[j*d+k] = g
 		}
-		if len2 = norm2(w); len2 > 0.5*size || len2 < dependent || k == 0 {
-			break
+		if rest = p.turn(w); rest < dependent {
+			return false
 		}
-		size = len2
-	}
-	if len2 < dependent {
+	} else if rest = p.orthogonalise(w); rest < dependent {
 		return false
 	}
-	scale(1/len2, w)
-	p.r[k*d+k] = len2
+	p.r[k*d+k] = rest
 	p.idx, p.a = append(p.idx, i), append(p.a, 0)
 	p.in[i] = true
 	return true
+}
+
+// orthogonalise makes w the next row of the basis, its coordinates in those before
+// it the next column of the triangle, and returns how long the rest of it is.
+func (p *coneProjector) orthogonalise(w []float64) float64 {
+	d, k := p.c.d, len(p.idx)
+	for j := range k {
+		p.r[j*d+k] = 0
+	}
+	// Gram-Schmidt; where much of the row goes, a second time, which keeps the
+	// basis orthonormal to rounding.
+	size, rest, g := 1.0, 0.0, p.c0[:k]
+	for {
+		dots(g, p.q, d, w)
+		for j, t := range g {
+			p.r[j*d+k] += t
+			g[j] = -t
+		}
+		addRows(w, p.q, g)
+		if rest = norm2(w); rest > 0.5*size || rest < dependent || k == 0 {
+			break
+		}
+		size = rest
+	}
+	for j, v := range w {
+		p.q[k*d+j] = v / rest
+	}
+	return rest
+}
+
+// turn reflects the basis of the free directions so that its first row is that
+// of w's part in them, and returns how long that is.
+func (p *coneProjector) turn(w []float64) float64 {
+	d, k := p.c.d, len(p.idx)
+	free, u := p.q[k*d:], p.c0[:d-k]
+	dots(u, free, d, w)
+	rest := norm2(u)
+	if rest < dependent {
+		return rest
+	}
+	// The reflection that takes u to (rest, 0, ..., 0) is along u less that.
+	tail := dot(u[1:], u[1:])
+	if u[0] > 0 {
+		u[0] = -tail / (u[0] + rest)
+	} else {
+		u[0] -= rest
+	}
+	length2 := u[0]*u[0] + tail
+	if length2 == 0 {
+		return rest
+	}
+	clear(w)
+	addRows(w, free, u)
+	for j, t := range u {
+		axpy(-2*t/length2, w, free[j*d:j*d+d])
+	}
+	return rest
+}
+
+// complete sets the rows of q, d×d, from the k-th on so that all are orthonormal,
+// as the first k are.
+func complete(q []float64, k, d int) {
+	if k == 0 {
+		clear(q)
+		for i := range d {
+			q[i*d+i] = 1
+		}
+		return
+	}
+	// With the unit vectors least in the span, by pivoted Gram-Schmidt on the
+	// projector on the complement.
+	rest := make([]float64, d) // squared length of the remainder of every unit vector
+	for i := range rest {
+		rest[i] = 1
+	}
+	for i, v := range q[:k*d] {
+		rest[i%d] -= v * v
+	}
+	c := make([]float64, d)
+	for r := k; r < d; r++ {
+		best := 0
+		for i, v := range rest {
+			if v > rest[best] {
+				best = i
+			}
+		}
+		v := q[r*d:][:d]
+		clear(v)
+		v[best] = 1
+		for range 2 {
+			dots(c[:r], q, d, v)
+			scale(-1, c[:r])
+			addRows(v, q, c[:r])
+		}
+		scale(1/norm2(v), v)
+		for i := range rest {
+			rest[i] -= v[i] * v[i]
+		}
+		rest[best] = 0
+	}
 }
 
 // drop removes active row number j, restoring the triangle by rotations. The
@@ -229,7 +354,7 @@ func (p *coneProjector) drop(j int) {
 	}
 	for m := j; m < k-1; m++ {
 		row, next := p.r[m*d+m:m*d+k-1], p.r[(m+1)*d+m:(m+1)*d+k-1]
-		h := math.Hypot(row[0], next[0])
+		h := math.Sqrt(row[0]*row[0] + next[0]*next[0])
 		if h == 0 {
 			continue
 		}
@@ -245,9 +370,22 @@ func (p *coneProjector) drop(j int) {
 func (p *coneProjector) leastSquares() []float64 {
 	d, k := p.c.d, len(p.idx)
 	ls := p.ls[:k]
-	for j := k - 1; j >= 0; j-- {
-		row := p.r[j*d : j*d+k]
-		ls[j] = -(p.qz[j] + dot(row[j+1:], ls[j+1:])) / row[j]
+	for to := k; to > 0; {
+		// Four rows at a time: what they have to do with the multipliers behind
+		// them first.
+		from := max(0, to-4)
+		clear(ls[from:to])
+		if to < k {
+			dots(ls[from:to], p.r[from*d+to:], d, ls[to:])
+		}
+		for j := to - 1; j >= from; j-- {
+			row, t := p.r[j*d:], p.qz[j]+ls[j]
+			for m := j + 1; m < to; m++ {
+				t += row[m] * ls[m]
+			}
+			ls[j] = -t / row[j]
+		}
+		to = from
 	}
 	return ls
 }
@@ -262,12 +400,19 @@ func (p *coneProjector) residual(v, z []float64) float64 {
 		clear(v)
 		return 0
 	}
+	if p.whole {
+		clear(v)
+		free, c := p.q[len(p.idx)*d:], p.c0[len(p.idx):]
+		dots(c, free, d, z)
+		addRows(v, free, c)
+		return norm2(v)
+	}
 	size := norm2(z)
 	for pass := 0; ; pass++ {
-		for j := range p.idx {
-			q := p.q[j*d : j*d+d]
-			axpy(-dot(q, v), q, v)
-		}
+		c := p.c0[:len(p.idx)]
+		dots(c, p.q, d, v)
+		scale(-1, c)
+		addRows(v, p.q, c)
 		if vn := norm2(v); pass == 1 || vn > 0.1*size {
 			return vn
 		}
@@ -426,9 +571,32 @@ func (p *coneProjector) descend(v []float64) {
 
 // price returns the worst violation of S v >= 0, or eps if there is none above
 // it, and fills the list of candidates with the rows violated by at least a
-// third of it.
+// third of it. Products are of float32 first, and again of float64 where that does
+// not tell on which side of eps they are.
 func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
-	c := p.c
+	c, d := p.c, p.c.d
+	short, off := c.short(), c.shortError()
+	size := norm2(v)
+	for j, t := range v {
+		p.short[j] = float32(t / size)
+	}
+	maybe, surely := float32(eps/size-off), float32(eps/size+off)
+	worst := eps
+	p.found = p.found[:0]
+	look := func(i int, t float32) {
+		if !(t > maybe) || p.in[i] {
+			return
+		}
+		w := float64(t) * size
+		if t <= surely {
+			if w = -c.rowSign(bits, i) * dot(c.row(i), v); !(w > eps) {
+				return
+			}
+		}
+		p.found = append(p.found, violation{i, w})
+		worst = max(worst, w)
+	}
+	near := c.n
 	if p.seen {
 		// Rows have length one: none can be violated by more than it was at
 		// v0 and the way from there.
@@ -436,45 +604,31 @@ func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 		for j, t := range v {
 			move += (t - p.v0[j]) * (t - p.v0[j])
 		}
-		move = math.Sqrt(move)
-		p.near = p.near[:0]
-		least := eps - move
-		for i, t := range p.xv {
-			if t > least && !p.in[i] {
-				p.near = append(p.near, i)
-			}
+		wrongSide(p.mask, bits, p.xv, float32((eps-math.Sqrt(move))/norm2(p.v0)-off))
+		near = 0
+		for _, word := range p.mask {
+			near += mathbits.OnesCount64(word)
 		}
-		p.seen = 3*len(p.near) < c.n
 	}
-	p.found = p.found[:0]
-	if p.seen {
-		for _, i := range p.near {
-			if t := -c.rowSign(bits, i) * dot(c.row(i), v); t > eps {
-				p.found = append(p.found, violation{i, t})
-			}
-		}
-	} else {
-		blas64.Gemv(blas.NoTrans, 1, c.x, blas64.Vector{N: c.d, Inc: 1, Data: v}, 0, blas64.Vector{N: c.n, Inc: 1, Data: p.xv})
-		for lo := 0; lo < c.n; lo += 64 {
-			word := bits[lo>>6]
-			inv := c.inv[lo:min(lo+64, c.n)]
-			for i, t := range p.xv[lo:][:len(inv)] {
-				// -1 where the row is on the pattern's side, to which S v >= 0 holds it.
-				t *= inv[i] * (1 - 2*float64(word&1))
-				word >>= 1
-				p.xv[lo+i] = t
-				if t > eps && !p.in[lo+i] {
-					p.found = append(p.found, violation{lo + i, t})
-				}
-			}
-		}
+	if p.seen = 3*near < c.n; !p.seen {
+		dots32(p.xv, short, p.short)
+		wrongSide(p.mask, bits, p.xv, maybe)
 		copy(p.v0, v)
-		p.seen = true
 	}
-	worst := eps
-	for _, f := range p.found {
-		worst = max(worst, f.size)
+	for k, word := range p.mask {
+		for ; word != 0; word &= word - 1 {
+			i := k<<6 + mathbits.TrailingZeros64(word)
+			t := p.xv[i]
+			if p.seen {
+				t = dot32(short[i*d:i*d+d], p.short)
+			}
+			if bits[k]>>(uint(i)&63)&1 != 0 { // on the pattern's side, to which S v >= 0 holds it
+				t = -t
+			}
+			look(i, t)
+		}
 	}
+	p.seen = true
 	p.found = slices.DeleteFunc(p.found, func(f violation) bool { return f.size < worst/3 })
 	slices.SortFunc(p.found, func(a, b violation) int { return cmp.Compare(b.size, a.size) })
 	p.cand = p.cand[:0]

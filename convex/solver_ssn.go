@@ -149,6 +149,15 @@ func (m *maskedModel) factor(bits []uint64, i int) float64 {
 	return m.scale * m.slope
 }
 
+// factors sets dst to the factors of as many rows from one on.
+func (m *maskedModel) factors(dst []float64, bits []uint64, from int) {
+	on, off := m.scale, m.scale*m.slope
+	for i := range dst {
+		r := from + i
+		dst[i] = off + (on-off)*float64(bits[r>>6]>>(uint(r)&63)&1)
+	}
+}
+
 // ssnGroup is one group of a working set: min over v in R^d (in the cone of
 // the pattern, if the program has cones) at cost beta·|v|.
 type ssnGroup struct {
@@ -168,7 +177,7 @@ type ssnGroup struct {
 }
 
 // free is the number of directions that the active rows of the cone leave.
-func (g *ssnGroup) free(d int) int { return d - len(g.basis)/d }
+func (g *ssnGroup) free(d int) int { return d - len(g.rows) }
 
 // ssn minimises
 //
@@ -589,95 +598,63 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 
 func (s *ssn) halted() bool { return s.halt != nil && s.halt() }
 
+// freeBlock is how many samples freeRows works on at a time.
+const freeBlock = 128
+
 // freeRows returns the transpose of T, a q×n matrix whose rows are A_j applied
-// to an orthonormal basis of the free directions of every group, and, in its
-// coordinates, the unit vectors of the groups.
-func (s *ssn) freeRows(groups []*ssnGroup) (t blas64.General, unit [][]float64) {
+// to an orthonormal basis of the free directions of every group and then times
+// weights of the samples, and, in the coordinates of that basis, the unit vectors
+// of the groups.
+func (s *ssn) freeRows(groups []*ssnGroup, weights []float64) (t blas64.General, unit [][]float64) {
 	n, d := s.model.samples, s.model.d
-	rows := s.model.n
 	unit = make([][]float64, len(groups))
-	at, q := make([]int, len(groups)), 0
+	at := make([]int, len(groups)+1)
 	for k, g := range groups {
-		at[k] = q
-		q += g.free(d)
+		at[k+1] = at[k] + g.free(d)
 	}
+	q := at[len(groups)]
 	t = newGeneral(q, n)
+	if q == 0 {
+		return t, unit
+	}
+	free := newGeneral(q, d)
 	tasks(len(groups), func(k int) {
+		g, own := groups[k], free.Data[at[k]*d:at[k+1]*d]
+		if basis := g.basis; len(basis) == d*d {
+			copy(own, basis[d*d-len(own):])
+		} else {
+			whole := make([]float64, d*d)
+			copy(whole, basis)
+			complete(whole, d-len(own)/d, d)
+			copy(own, whole[d*d-len(own):])
+		}
+		unit[k] = make([]float64, len(own)/d)
+		dots(unit[k], own, d, g.proj)
+		scale(1/g.norm, unit[k])
+		scale(g.sign, own)
+	})
+	tasks((n+freeBlock-1)/freeBlock, func(b int) {
 		if s.halted() {
 			return
 		}
-		g := groups[k]
-		free := completeBasis(g.basis, d)
-		m := free.Rows
-		u := make([]float64, m)
-		for i := range u {
-			u[i] = dot(free.Data[i*d:][:d], g.proj) / g.norm
-		}
-		unit[k] = u
-		if m == 0 {
-			return
-		}
-		buf := getBlock(m * rows)
+		lo, hi := b*freeBlock, min((b+1)*freeBlock, n)
+		buf, factor := getBlock(q*(hi-lo)), make([]float64, hi-lo)
 		defer blockPool.Put(buf)
-		out := blas64.General{Rows: m, Cols: rows, Stride: rows, Data: *buf}
-		blas64.Gemm(blas.NoTrans, blas.Trans, g.sign, free, s.model.x, 0, out)
-		for i := 0; i < m; i++ {
-			src, dst := (*buf)[i*rows:][:rows], t.Data[(at[k]+i)*n:][:n]
-			for r, v := range src {
-				src[r] = v * s.model.factor(g.bits, r)
+		out := blas64.General{Rows: q, Cols: hi - lo, Stride: hi - lo, Data: *buf}
+		for first := 0; first < s.model.n; first += n { // row of a patch
+			blas64.Gemm(blas.NoTrans, blas.Trans, 1, free, s.model.rows(first+lo, first+hi), 0, out)
+			for k, g := range groups {
+				s.model.factors(factor, g.bits, first+lo)
+				for i, w := range weights[lo:hi] {
+					factor[i] *= w
+				}
+				for r := at[k]; r < at[k+1]; r++ {
+					addProducts(t.Data[r*n+lo:][:len(factor)], out.Data[r*out.Stride:], factor)
+				}
 			}
-			s.model.fold(dst, src)
 		}
 	})
 	return t, unit
-}
-
-// completeBasis returns orthonormal rows spanning the complement of the
-// orthonormal rows of basis in R^d.
-func completeBasis(basis []float64, d int) blas64.General {
-	a := len(basis) / d
-	out := newGeneral(d-a, d)
-	if a == 0 {
-		for i := 0; i < d; i++ {
-			out.Data[i*d+i] = 1
-		}
-		return out
-	}
-	// Complete with the unit vectors least in the span, by pivoted
-	// Gram-Schmidt on the projector I - B'B.
-	rest := make([]float64, d) // squared length of the remainder of every unit vector
-	for i := range rest {
-		rest[i] = 1
-		for j := 0; j < a; j++ {
-			rest[i] -= basis[j*d+i] * basis[j*d+i]
-		}
-	}
-	for r := 0; r < d-a; r++ {
-		best := 0
-		for i, v := range rest {
-			if v > rest[best] {
-				best = i
-			}
-		}
-		v := out.Data[r*d:][:d]
-		v[best] = 1
-		for pass := 0; pass < 2; pass++ {
-			for j := 0; j < a; j++ {
-				b := basis[j*d:][:d]
-				axpy(-dot(b, v), b, v)
-			}
-			for j := 0; j < r; j++ {
-				b := out.Data[j*d:][:d]
-				axpy(-dot(b, v), b, v)
-			}
-		}
-		scale(1/norm2(v), v)
-		for i := range rest {
-			rest[i] -= v[i] * v[i]
-		}
-		rest[best] = 0
-	}
-	return out
 }
 
 // solveActive solves in the space of the q free variables:
@@ -685,26 +662,15 @@ func completeBasis(basis []float64, d int) blas64.General {
 //	(E + sigma T M T')⁻¹ g = E⁻¹g - E⁻¹T (M⁻¹/sigma + T'E⁻¹T)⁻¹ T'E⁻¹g.
 func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
 	n := s.model.samples
-	t, unit := s.freeRows(act)
-	q := t.Rows
-	b := make([]float64, q)
-	tmp := make([]float64, n)
-	for i, v := range dir {
-		tmp[i] = v / diag[i]
-	}
-	blas64.Gemv(blas.NoTrans, 1, t, blas64.Vector{N: n, Inc: 1, Data: tmp}, 0, blas64.Vector{N: q, Inc: 1, Data: b})
-	half := make([]float64, n)
+	half, tmp := make([]float64, n), make([]float64, n)
 	for i, v := range diag {
 		half[i] = 1 / math.Sqrt(v)
+		tmp[i] = half[i] * dir[i]
 	}
-	parallel(q, 16, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := t.Data[r*n:][:n]
-			for i, h := range half {
-				row[i] *= h
-			}
-		}
-	})
+	t, unit := s.freeRows(act, half) // times E^(-1/2)
+	q := t.Rows
+	b := make([]float64, q)
+	blas64.Gemv(blas.NoTrans, 1, t, blas64.Vector{N: n, Inc: 1, Data: tmp}, 0, blas64.Vector{N: q, Inc: 1, Data: b})
 	m := newGeneral(q, q)
 	syrkLowerUntil(1, t, 0, m, s.halt)
 	off := 0
@@ -723,7 +689,7 @@ func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
 		return false
 	}
 	cholSolve(m, b)
-	// dir = E⁻¹(g - T b), T being the rows of t without the factor E^(-1/2).
+	// dir = E⁻¹(g - T b)
 	blas64.Gemv(blas.Trans, 1, t, blas64.Vector{N: q, Inc: 1, Data: b}, 0, blas64.Vector{N: n, Inc: 1, Data: tmp})
 	for i, v := range dir {
 		dir[i] = v/diag[i] - tmp[i]*half[i]
@@ -761,9 +727,9 @@ func (s *ssn) solveSampleGram(act []*ssnGroup, diag, dir []float64, nact int) bo
 				mask.Data[i*k+c] = a * f
 				pos.Data[i*k+c] *= b * f
 			}
-			if m := len(g.basis) / d; m > 0 {
+			if m := len(g.rows); m > 0 {
 				out := blas64.General{Rows: hi - lo, Cols: m, Stride: nact, Data: neg.Data[lo*nact+at[c]:]}
-				blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.model.rows(lo, hi), blas64.General{Rows: m, Cols: d, Stride: d, Data: g.basis}, 0, out)
+				blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.model.rows(lo, hi), blas64.General{Rows: m, Cols: d, Stride: d, Data: g.active(d)}, 0, out)
 				for i := lo; i < hi; i++ {
 					scale(a*s.model.factor(g.bits, i), neg.Data[i*nact+at[c]:][:m])
 				}
@@ -790,14 +756,17 @@ const sampleBlock = 1024
 // solveSample forms the n×n matrix from the free directions.
 func (s *ssn) solveSample(act []*ssnGroup, diag, dir []float64) bool {
 	n, d := s.model.samples, s.model.d
-	m := newGeneral(n, n)
+	m, ones := newGeneral(n, n), make([]float64, n)
+	for i := range ones {
+		ones[i] = 1
+	}
 	for len(act) > 0 {
 		q, next := 0, 0
 		for next < len(act) && (next == 0 || q+act[next].free(d) <= sampleBlock) {
 			q += act[next].free(d)
 			next++
 		}
-		t, unit := s.freeRows(act[:next])
+		t, unit := s.freeRows(act[:next], ones)
 		off := 0
 		for k, g := range act[:next] {
 			// rows of t times the square root sqrt(c) I + (1-sqrt(c)) u u' of M
@@ -882,8 +851,8 @@ func (s *ssn) conjugateGradients(act []*ssnGroup, diag, rhs []float64, steps int
 		s.model.adjoint(t, v, pats)
 		for k, g := range act {
 			z := t[k*d:][:d]
-			for i := 0; i+d <= len(g.basis); i += d {
-				b := g.basis[i : i+d]
+			for basis := g.active(d); len(basis) > 0; basis = basis[d:] {
+				b := basis[:d]
 				axpy(-dot(b, z), b, z)
 			}
 			along := (1 - g.c) * dot(g.proj, z) / (g.norm * g.norm)
