@@ -394,6 +394,7 @@ func (prog *Program) maxPolar(ctx context.Context, g []float64, hints *coneHints
 		case <-end:
 		}
 	}()
+	data := prog.coneData()
 	var mu sync.Mutex
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -401,7 +402,7 @@ func (prog *Program) maxPolar(ctx context.Context, g []float64, hints *coneHints
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			cones := prog.newConeWork()
+			cones := prog.newConeWork(data)
 			cones.hints = hints
 			for {
 				i := int(next.Add(1)) - 1
@@ -436,12 +437,21 @@ type coneWork struct {
 	hints  *coneHints     // may be nil
 }
 
-func (prog *Program) newConeWork() *coneWork {
+// newConeWork wants the prog.coneData() that goroutines share.
+func (prog *Program) newConeWork(data *coneData) *coneWork {
 	w := &coneWork{prog: prog}
-	if m, _ := prog.Cones.masked(); m != nil {
-		w.shared = newConeProjector(newConeData(m.X))
+	if data != nil {
+		w.shared = newConeProjector(data)
 	}
 	return w
+}
+
+// coneData is that of the cones of one data matrix, nil for others.
+func (prog *Program) coneData() *coneData {
+	if m, _ := prog.Cones.masked(); m != nil {
+		return newConeData(m.X)
+	}
+	return nil
 }
 
 // of returns the projector and pattern of block b; nil for a free block.
@@ -542,7 +552,7 @@ func (prog *Program) repair(x []float64) (before, after float64) {
 			continue
 		}
 		if w == nil {
-			w = prog.newConeWork()
+			w = prog.newConeWork(prog.coneData())
 		}
 		p, pattern := w.of(b)
 		if p == nil {

@@ -38,10 +38,11 @@ func (prog *Program) Memory(s *Settings) int64 {
 			bytes += (8 + 4) * rows * d // rotated, and in float32
 		} else {
 			bytes += active * 16 * math.Min(active*d, d*d) // bases of the cones' active rows
+			bytes += 4 * rows * d                          // rows in float32
 			bytes += 8 * vars                              // where each block was priced last
 		}
 		if n <= denseLimit && (prog.Cones != nil || n <= denseLimit/3) {
-			bytes += 8 * 3 * n * n // Gram and Newton matrices
+			bytes += 8 * 6 * n * n // Gram and Newton matrices, and what the last step keeps for the next
 		}
 	case ScreenedFISTA{}.Name():
 		bytes += (8 + 4) * rows * d

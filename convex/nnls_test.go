@@ -212,6 +212,74 @@ func TestConeProjectStartsAnywhere(t *testing.T) {
 	}
 }
 
+// A basis that goes from one projection to the next for long stays one.
+func TestConeProjectKeepsItsBasis(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	const n, d = 400, 30
+	x, bits := mat.NewDense(n, d, nil), make([]uint64, (n+63)/64)
+	z, v, w := make([]float64, d), make([]float64, d), make([]float64, d)
+	for i := range n {
+		for j := range d {
+			x.Set(i, j, rng.NormFloat64())
+		}
+		if x.At(i, 0)+x.At(i, 1) > 0 {
+			bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	p := newConeProjector(newConeData(x))
+	var set activeSet
+	changes := 0
+	for range 3000 {
+		for j := range z {
+			z[j] += 0.3*rng.NormFloat64() - 0.02*z[j]
+		}
+		had := map[int]bool{}
+		for _, i := range set.rows {
+			had[i] = true
+		}
+		if _, err := p.project(v, z, bits, &set, 1e-13, 0); err != nil {
+			t.Fatal(err)
+		}
+		set.set(p, true)
+		for _, i := range set.rows {
+			if !had[i] {
+				changes++
+			}
+		}
+	}
+	if len(set.basis) != d*d || changes < 10000 {
+		t.Fatalf("%d rows came, the basis has %d numbers: the test needs more", changes, len(set.basis))
+	}
+	off := 0.0
+	for i := range d {
+		for j := range i + 1 {
+			want := 0.0
+			if i == j {
+				want = 1
+			}
+			off = math.Max(off, math.Abs(dot(set.basis[i*d:][:d], set.basis[j*d:][:d])-want))
+		}
+	}
+	for k, i := range set.rows { // a row is its column of the triangle times the basis
+		row := make([]float64, d)
+		for m := range k + 1 {
+			axpy(set.tri[m*d+k], set.basis[m*d:][:d], row)
+		}
+		axpy(-p.c.rowSign(bits, i), p.c.row(i), row)
+		off = math.Max(off, norm2(row))
+	}
+	if off > 1e-12 {
+		t.Errorf("after %d rows came the basis is off by %g", changes, off)
+	}
+	if _, err := p.project(w, z, bits, nil, 1e-13, 0); err != nil {
+		t.Fatal(err)
+	}
+	axpy(-1, v, w)
+	if e := norm2(w); e > 1e-11*norm2(z) {
+		t.Errorf("after %d rows came the projection is off by %g", changes, e/norm2(z))
+	}
+}
+
 func TestConeProjectHalts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	x, bits := randomCone(rng, 0)

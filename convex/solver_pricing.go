@@ -164,7 +164,7 @@ func (prog *Program) price(ctx context.Context, v []float64, in []bool, most int
 	polar := make([]float64, len(prog.Blocks))
 	var cones *coneWork
 	if prog.Cones != nil {
-		cones = prog.newConeWork()
+		cones = prog.newConeWork(prog.coneData())
 	}
 	var out []int
 	for i, b := range prog.Blocks {

@@ -212,7 +212,8 @@ type ssn struct {
 	gnorm      float64
 	fplus      []float64 // predictions f⁺ of the last minimisation
 	newtons    int
-	damping    float64 // added to the diagonal of the Newton matrix, see damp
+	space      *freeSpace // of the last Newton step, for the next one
+	damping    float64    // added to the diagonal of the Newton matrix, see damp
 
 	projectors []*coneProjector
 
@@ -546,6 +547,20 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 	}
 	sample := build + N*N*Q + N*N*N/3
 	active := build + N*Q*Q + Q*Q*Q/3
+	var space *freeSpace
+	if q <= denseLimit {
+		space = newFreeSpace(act, d)
+	}
+	if space != nil && s.keeps(diag) {
+		// What is the same as in the last step is there already, or will be in the
+		// next one, and costs a copy, which takes as long as some forty products.
+		space.follow(s.space)
+		F := float64(space.fresh())
+		active = math.Min(active, 2*N*F*(float64(d)+Q)+Q*Q*Q/3+40*N*Q)
+		s.space = space
+	} else {
+		s.space = nil
+	}
 	if n > denseLimit {
 		sample = math.Inf(1)
 	} else {
@@ -557,8 +572,11 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 			active = math.Inf(1)
 		}
 	}
-	if n > denseLimit && q > denseLimit {
-		return s.solveFree(act, e, diag, dir), true
+	if q > denseLimit {
+		active = math.Inf(1)
+		if n > denseLimit {
+			return s.solveFree(act, e, diag, dir), true
+		}
 	}
 	least := math.Min(active, math.Min(sample, sampleGram))
 	if s.kept.Rows == n {
@@ -583,7 +601,7 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 		ok := false
 		switch least {
 		case active:
-			ok = s.solveActive(act, diag, dir)
+			ok = s.solveActive(space, diag, dir)
 		case sampleGram:
 			ok = s.solveSampleGram(act, diag, dir, nact)
 		default:
@@ -598,84 +616,38 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 
 func (s *ssn) halted() bool { return s.halt != nil && s.halt() }
 
-// freeBlock is how many samples freeRows works on at a time.
-const freeBlock = 128
-
-// freeRows returns the transpose of T, a q×n matrix whose rows are A_j applied
-// to an orthonormal basis of the free directions of every group and then times
-// weights of the samples, and, in the coordinates of that basis, the unit vectors
-// of the groups.
-func (s *ssn) freeRows(groups []*ssnGroup, weights []float64) (t blas64.General, unit [][]float64) {
-	n, d := s.model.samples, s.model.d
-	unit = make([][]float64, len(groups))
-	at := make([]int, len(groups)+1)
-	for k, g := range groups {
-		at[k+1] = at[k] + g.free(d)
-	}
-	q := at[len(groups)]
-	t = newGeneral(q, n)
-	if q == 0 {
-		return t, unit
-	}
-	free := newGeneral(q, d)
-	tasks(len(groups), func(k int) {
-		g, own := groups[k], free.Data[at[k]*d:at[k+1]*d]
-		if basis := g.basis; len(basis) == d*d {
-			copy(own, basis[d*d-len(own):])
-		} else {
-			whole := make([]float64, d*d)
-			copy(whole, basis)
-			complete(whole, d-len(own)/d, d)
-			copy(own, whole[d*d-len(own):])
-		}
-		unit[k] = make([]float64, len(own)/d)
-		dots(unit[k], own, d, g.proj)
-		scale(1/g.norm, unit[k])
-		scale(g.sign, own)
-	})
-	tasks((n+freeBlock-1)/freeBlock, func(b int) {
-		if s.halted() {
-			return
-		}
-		lo, hi := b*freeBlock, min((b+1)*freeBlock, n)
-		buf, factor := getBlock(q*(hi-lo)), make([]float64, hi-lo)
-		defer blockPool.Put(buf)
-		out := blas64.General{Rows: q, Cols: hi - lo, Stride: hi - lo, Data: *buf}
-		for first := 0; first < s.model.n; first += n { // row of a patch
-			blas64.Gemm(blas.NoTrans, blas.Trans, 1, free, s.model.rows(first+lo, first+hi), 0, out)
-			for k, g := range groups {
-				s.model.factors(factor, g.bits, first+lo)
-				for i, w := range weights[lo:hi] {
-					factor[i] *= w
-				}
-				for r := at[k]; r < at[k+1]; r++ {
-					addProducts(t.Data[r*n+lo:][:len(factor)], out.Data[r*out.Stride:], factor)
-				}
-			}
-		}
-	})
-	return t, unit
-}
-
 // solveActive solves in the space of the q free variables:
 //
 //	(E + sigma T M T')⁻¹ g = E⁻¹g - E⁻¹T (M⁻¹/sigma + T'E⁻¹T)⁻¹ T'E⁻¹g.
-func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
+func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	n := s.model.samples
 	half, tmp := make([]float64, n), make([]float64, n)
 	for i, v := range diag {
 		half[i] = 1 / math.Sqrt(v)
 		tmp[i] = half[i] * dir[i]
 	}
-	t, unit := s.freeRows(act, half) // times E^(-1/2)
-	q := t.Rows
+	var t, m blas64.General // T'E^(-1/2) and T'E⁻¹T
+	q := f.size()
+	if e := diag[0]; s.keeps(diag) {
+		if !f.gramOf(s) {
+			return false
+		}
+		t, m = f.t, newGeneral(q, q)
+		tasks(q, func(i int) {
+			row := m.Data[i*q:][:i+1]
+			for j, v := range f.gram.Data[i*q:][:i+1] {
+				row[j] = v / e
+			}
+		})
+		scale(half[0], tmp) // what t lacks
+	} else {
+		t, m = s.rowsOf(f, 0, len(f.groups), half), newGeneral(q, q)
+		syrkLowerUntil(1, t, 0, m, s.halt)
+	}
 	b := make([]float64, q)
 	blas64.Gemv(blas.NoTrans, 1, t, blas64.Vector{N: n, Inc: 1, Data: tmp}, 0, blas64.Vector{N: q, Inc: 1, Data: b})
-	m := newGeneral(q, q)
-	syrkLowerUntil(1, t, 0, m, s.halt)
-	off := 0
-	for k, g := range act {
-		u := unit[k]
+	for k, g := range f.groups {
+		u, off := f.unit(k), f.at[k]
 		inv := 1 / (s.sigma * math.Max(g.c, 1e-12))
 		for a := range u {
 			for c := 0; c <= a; c++ {
@@ -683,7 +655,6 @@ func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
 			}
 			m.Data[(off+a)*q+off+a] += inv
 		}
-		off += len(u)
 	}
 	if !cholLowerUntil(m, s.halt) {
 		return false
@@ -691,11 +662,17 @@ func (s *ssn) solveActive(act []*ssnGroup, diag, dir []float64) bool {
 	cholSolve(m, b)
 	// dir = E⁻¹(g - T b)
 	blas64.Gemv(blas.Trans, 1, t, blas64.Vector{N: q, Inc: 1, Data: b}, 0, blas64.Vector{N: n, Inc: 1, Data: tmp})
+	if s.keeps(diag) {
+		scale(half[0], tmp)
+	}
 	for i, v := range dir {
 		dir[i] = v/diag[i] - tmp[i]*half[i]
 	}
 	return true
 }
+
+// keeps says that the space of active variables keeps what does not depend on E.
+func (s *ssn) keeps(diag []float64) bool { return s.model.samples <= denseLimit && uniform(diag) }
 
 // solveSampleGram forms the n×n matrix from K = XX' by Hadamard products:
 // Σ_j c_j D_j K D_j = (D diag(c) D') o K, so a group costs n² and not n² d.
@@ -766,11 +743,11 @@ func (s *ssn) solveSample(act []*ssnGroup, diag, dir []float64) bool {
 			q += act[next].free(d)
 			next++
 		}
-		t, unit := s.freeRows(act[:next], ones)
-		off := 0
+		f := newFreeSpace(act[:next], d)
+		t := s.rowsOf(f, 0, next, ones)
 		for k, g := range act[:next] {
 			// rows of t times the square root sqrt(c) I + (1-sqrt(c)) u u' of M
-			rows, u := t.Data[off*n:(off+len(unit[k]))*n], unit[k]
+			rows, u := t.Data[f.at[k]*n:f.at[k+1]*n], f.unit(k)
 			root, sg := math.Sqrt(g.c), math.Sqrt(s.sigma)
 			mean := make([]float64, n)
 			for i, v := range u {
@@ -781,7 +758,6 @@ func (s *ssn) solveSample(act []*ssnGroup, diag, dir []float64) bool {
 				scale(sg*root, row)
 				axpy(sg*(1-root)*v, mean, row)
 			}
-			off += len(u)
 		}
 		gramLower(t, 1, m, s.halt)
 		act = act[next:]

@@ -263,7 +263,7 @@ func newtonSystems(t *testing.T, arch Arch) {
 		}
 	}
 	got := slices.Clone(b)
-	same("in the space of active variables", got, s.solveActive(act, diag, got), 1e-8)
+	same("in the space of active variables", got, s.solveActive(newFreeSpace(act, s.model.d), diag, got), 1e-8)
 	got = slices.Clone(b)
 	same("by the Gram matrix", got, s.solveSampleGram(act, diag, got, rows), 1e-8)
 	x, left := s.conjugateGradients(act, diag, b, 2, 0, func(z, r []float64) {
@@ -284,6 +284,40 @@ func newtonSystems(t *testing.T, arch Arch) {
 	if _, ok := s.solveKept(act, diag, b, 0); ok {
 		t.Error("no steps solve the system")
 	}
+
+	// What a step has computed serves in the next one, which has other groups in
+	// another order, and other rows active for some.
+	level := make([]float64, n)
+	for i := range level {
+		level[i] = 2
+	}
+	before := newFreeSpace(act[3:], d)
+	got = slices.Clone(b)
+	if !s.solveActive(before, level, got) {
+		t.Fatal("the Newton matrix is not definite")
+	}
+	for i := range s.xi {
+		s.xi[i] *= 1 + 1e-4*math.Cos(float64(i))
+	}
+	act, _, b, _ = system()
+	slices.Reverse(act[5:15])
+	space := newFreeSpace(act, d)
+	if space.follow(before); space.fresh() == 0 || 2*space.fresh() > space.size() {
+		t.Errorf("%d coordinates of %d are fresh", space.fresh(), space.size())
+	}
+	got, want = slices.Clone(b), slices.Clone(b)
+	s.solveSample(act, level, want)
+	same("with what is known of the last step", got, s.solveActive(space, level, got), 1e-8)
+	if again := newFreeSpace(act, d); space.before != nil || space.gram.Rows == 0 {
+		t.Error("the space kept the one before, or no Gram matrix")
+	} else if again.follow(space); again.fresh() != 0 {
+		t.Errorf("%d coordinates of the same groups are fresh", again.fresh())
+	}
+	s.halt = func() bool { return true }
+	if late := newFreeSpace(act, d); s.solveActive(late, level, got) || late.known() || late.gram.Rows > 0 {
+		t.Error("a step that was ended counts as done")
+	}
+	s.halt = nil
 	if r.cone != nil { // small enough to be solved anew
 		return
 	}
