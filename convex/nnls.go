@@ -378,12 +378,16 @@ func (p *coneProjector) leastSquares() []float64 {
 		if to < k {
 			dots(ls[from:to], p.r[from*d+to:], d, ls[to:])
 		}
+		var inv [4]float64 // together, for one waits for the other below
+		for j := from; j < to; j++ {
+			inv[j-from] = 1 / p.r[j*d+j]
+		}
 		for j := to - 1; j >= from; j-- {
 			row, t := p.r[j*d:], p.qz[j]+ls[j]
 			for m := j + 1; m < to; m++ {
 				t += row[m] * ls[m]
 			}
-			ls[j] = -t / row[j]
+			ls[j] = -t * inv[j-from]
 		}
 		to = from
 	}

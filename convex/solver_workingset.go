@@ -514,9 +514,9 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	loose, early := 0.1, 0.5 // of the inner steps; of the gap, when violators may join
 	switch {
 	case quadratic:
-		s.tau, loose, early = 1e7, 0.5, 0.9
+		s.tau, loose, early = 1e7, 1, 0.9
 	case r.loss.Hess != nil && r.loss.Lipschitz > 0:
-		s.tau = 40 / r.loss.Lipschitz
+		s.tau, loose = 40/r.loss.Lipschitz, 1
 	default:
 		s.tau = 1
 	}
@@ -536,7 +536,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 	}
 	growth, failures := 6.0, 0
 	for ; !halt(); outer++ {
-		target := math.Min(1e-2, 0.1*r.gap)
+		target := math.Min(0.1, r.gap)
 		before := r.snapshot()
 		count := s.newtons
 		done, err := s.minimise(r.work, func(it int, g, move float64) bool {
@@ -549,7 +549,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		if err != nil {
 			return Numerical, err
 		}
-		if !done && s.gnorm > math.Max(1e-9, 10*target)*r.fscale && failures < 20 {
+		if !done && s.gnorm > math.Max(1e-9, target)*r.fscale && failures < 20 {
 			// Too long a step: go back and take a shorter one.
 			failures++
 			r.restore(before)
