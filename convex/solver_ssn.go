@@ -1,6 +1,7 @@
 package convex
 
 import (
+	"errors"
 	"math"
 	"runtime"
 
@@ -253,20 +254,40 @@ func (s *ssn) signedForward(f []float64, groups []*ssnGroup, v []float64) {
 }
 
 func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
+	return s.evalUpTo(w, xi, math.Inf(1))
+}
+
+// evalChunk is how many cones evalUpTo projects on between two looks at the sum.
+const evalChunk = 32
+
+// evalUpTo is eval, but returns nothing as soon as Psi is known to be more than
+// most. The groups then are as they were, or as they would be there.
+func (s *ssn) evalUpTo(w []*ssnGroup, xi []float64, most float64) (*ssnEval, error) {
 	d, n := s.model.d, s.model.samples
+	e := &ssnEval{xi: xi, grad: make([]float64, n), fplus: make([]float64, n)}
+	for i, x := range xi {
+		e.fplus[i] = s.f[i] - s.tau*x
+	}
+	s.loss.Prox(e.fplus, e.fplus, s.tau)
+	e.val = -s.loss.Value(e.fplus)
+	for i, v := range e.fplus {
+		df := v - s.f[i]
+		e.val -= xi[i]*v + df*df/(2*s.tau)
+	}
 	pats := make([][]uint64, len(w))
 	for j, g := range w {
 		pats[j] = g.bits
 	}
 	z := make([]float64, len(w)*d)
 	s.model.adjoint(z, xi, pats)
+	for j, g := range w {
+		for k, t := range z[j*d:][:d] {
+			z[j*d+k] = g.v[k] + s.sigma*g.sign*t
+		}
+	}
 	errs := make([]error, len(w))
 	one := func(j int, p *coneProjector) {
-		g := w[j]
-		zj := z[j*d:][:d]
-		for k := range zj {
-			zj[k] = g.v[k] + s.sigma*g.sign*zj[k]
-		}
+		g, zj := w[j], z[j*d:][:d]
 		g.c, g.norm, g.seen = 0, norm2(zj), false
 		thr := s.sigma * g.beta
 		if !(g.norm > thr) {
@@ -290,9 +311,27 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 			one(j, nil)
 		}
 	} else {
-		s.eachProjector(len(w), one)
+		// What a group adds at least: for u in its cone, |Proj(z)| is no less than u'z/|u|.
+		least, sum := make([]float64, len(w)), e.val
+		for j, g := range w {
+			if g.c > 0 {
+				t := math.Max(0, dot(g.proj, z[j*d:][:d])/g.norm-s.sigma*g.beta)
+				least[j] = t * t / (2 * s.sigma)
+				sum += least[j]
+			}
+		}
+		for from := 0; from < len(w) && sum <= most; from += evalChunk {
+			to := min(from+evalChunk, len(w))
+			s.eachProjector(to-from, func(i int, p *coneProjector) { one(from+i, p) })
+			for j := from; j < to; j++ {
+				t := w[j].c * w[j].norm
+				sum += t*t/(2*s.sigma) - least[j]
+			}
+		}
+		if sum > most {
+			return nil, errors.Join(errs...)
+		}
 	}
-	e := &ssnEval{xi: xi, grad: make([]float64, n), fplus: make([]float64, n)}
 	var act []*ssnGroup
 	for j, g := range w {
 		if errs[j] != nil {
@@ -307,14 +346,8 @@ func (s *ssn) eval(w []*ssnGroup, xi []float64) (*ssnEval, error) {
 		}
 	}
 	s.signedForward(e.grad, act, e.up)
-	for i, x := range xi {
-		e.fplus[i] = s.f[i] - s.tau*x
-	}
-	s.loss.Prox(e.fplus, e.fplus, s.tau)
-	e.val = dot(e.up, e.up)/(2*s.sigma) - s.loss.Value(e.fplus)
+	e.val += dot(e.up, e.up) / (2 * s.sigma)
 	for i, v := range e.fplus {
-		df := v - s.f[i]
-		e.val -= xi[i]*v + df*df/(2*s.tau)
 		e.grad[i] -= v
 	}
 	e.gnorm = norm2(e.grad)
@@ -430,10 +463,14 @@ func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope float64
 	for t = 1; t > 1e-12; t /= 2 {
 		xi := append([]float64(nil), e.xi...)
 		axpy(t, dir, xi)
-		if ne, err = s.eval(w, xi); err != nil {
+		most := e.val + 1e-4*t*slope
+		if e.blurred(slope) {
+			most = math.Inf(1)
+		}
+		if ne, err = s.evalUpTo(w, xi, most); err != nil {
 			return nil, 0, err
 		}
-		if ne.val <= e.val+1e-4*t*slope || e.blurred(slope) && ne.gnorm <= 0.9*e.gnorm {
+		if ne != nil && (ne.val <= e.val+1e-4*t*slope || e.blurred(slope) && ne.gnorm <= 0.9*e.gnorm) {
 			return ne, t, nil
 		}
 	}

@@ -226,6 +226,53 @@ func TestDamping(t *testing.T) {
 	}
 }
 
+// An evaluation that ends early does so where the value is more than asked for,
+// and nowhere else, and leaves groups to evaluate again.
+func TestEvalUpTo(t *testing.T) {
+	r, groups := newtonProblem(t, ReLU{})
+	s := r.ssn
+	early := 0
+	for trial := range 40 {
+		xi := slices.Clone(s.xi)
+		for i := range xi {
+			xi[i] *= 1 + 0.5*math.Sin(float64(i+7*trial))
+		}
+		fresh := make([]*ssnGroup, len(groups))
+		for j, g := range groups {
+			fresh[j] = &ssnGroup{bits: g.bits, sign: g.sign, beta: g.beta, v: g.v}
+		}
+		want, err := s.eval(fresh, xi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := math.Abs(want.val) + 1
+		for _, off := range []float64{-10 * size, -1e-3 * size, -1e-9 * size, 1e-9 * size, 1} {
+			e, err := s.evalUpTo(groups, xi, want.val+off)
+			if err != nil || (e == nil) != (off < 0) {
+				t.Fatalf("trial %d: most %g above the value, err %v, evaluated %v", trial, off, err, e != nil)
+			}
+			if e == nil {
+				early++
+				continue
+			}
+			axpy(-1, want.grad, e.grad)
+			if math.Abs(e.val-want.val) > 1e-10*size || norm2(e.grad) > 1e-8*want.gnorm || !slices.Equal(e.active, want.active) {
+				t.Fatalf("trial %d: value %g, want %g, gradient off by %g", trial, e.val, want.val, norm2(e.grad))
+			}
+		}
+		for j, g := range groups { // other values, too
+			if g.c > 0 && trial%4 == 0 {
+				for k := range g.v {
+					g.v[k] = 0.3 * g.c * g.proj[k] * float64(j%3)
+				}
+			}
+		}
+	}
+	if early != 120 {
+		t.Errorf("%d evaluations ended early, want 120", early)
+	}
+}
+
 // A Newton step that follows another is the same as one that does not.
 func TestNewtonStepsFollow(t *testing.T) {
 	r, groups := newtonProblem(t, ReLU{})
