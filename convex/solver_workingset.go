@@ -549,7 +549,7 @@ func (r *workingSetRun) solve(tol float64, stop func() (Status, bool)) (Status, 
 		if err != nil {
 			return Numerical, err
 		}
-		if !done && s.gnorm > math.Max(1e-9, 10*target)*r.fscale && failures < 20 {
+		if !done && s.gnorm > math.Max(1e-9, target)*r.fscale && failures < 20 {
 			// Too long a step: go back and take a shorter one.
 			failures++
 			r.restore(before)
