@@ -353,13 +353,17 @@ func (x *exporter) show(e *exported, expr ast.Expr, text []part) []part {
 	d := x.need("github.com/gonvex/gonvex/kernel/display")
 	tv := e.info.Types[expr]
 	_, tuple := tv.Type.(*types.Tuple)
+	later := defers(e.parsed.body)
 	if expr != nil && !tuple {
 		_, literal := ast.Unparen(expr).(*ast.CompositeLit)
 		if n := sessionNamed(tv.Type); n != nil && !isPointer(tv.Type) && (literal || tv.Addressable()) && speaksAsPointer(n) {
 			text = slices.Concat([]part{lit("&")}, text)
+			if later { // as it is now
+				text = slices.Concat([]part{{sym: d}, lit(".Render(")}, text, []part{lit(")")})
+			}
 		}
 	}
-	if !defers(e.parsed.body) {
+	if !later {
 		if expr == nil || tuple {
 			text = slices.Concat([]part{{sym: d}, lit(".RenderAll(")}, text, []part{lit(")")})
 		}
@@ -367,9 +371,9 @@ func (x *exporter) show(e *exported, expr ast.Expr, text []part) []part {
 	}
 	e.kept, e.several = x.fresh("shown"), expr == nil || tuple
 	if tuple {
-		return slices.Concat([]part{lit("%s = func(values ...any) []any { return values }(", e.kept)}, text, []part{lit(")")})
+		return slices.Concat([]part{lit("%s = func(values ...interface{}) []interface{} { return values }(", e.kept)}, text, []part{lit(")")})
 	}
-	return slices.Concat([]part{lit("%s = []any{", e.kept)}, text, []part{lit("}")})
+	return slices.Concat([]part{lit("%s = []interface{}{", e.kept)}, text, []part{lit("}")})
 }
 
 // speaksAsPointer tells a type whose text is that of its pointers.
@@ -557,7 +561,7 @@ func (x *exporter) write(b, calls *strings.Builder, e *exported, body []part) {
 	}
 	// What the cell defers runs before its main function and before its value is shown.
 	if e.kept != "" {
-		b.WriteString("var " + e.kept + " []any\n")
+		b.WriteString("var " + e.kept + " []interface{}\n") // a cell may have another any
 	}
 	if e.kept != "" || e.main != nil && defers(e.parsed.body) {
 		text = "func() {\n" + text + "\n}()"
