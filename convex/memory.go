@@ -42,7 +42,8 @@ func (prog *Program) Memory(s *Settings) int64 {
 			bytes += 8 * vars                              // where each block was priced last
 		}
 		if n <= denseLimit && (prog.Cones != nil || n <= denseLimit/3) {
-			bytes += 8 * 6 * n * n // Gram and Newton matrices, and what the last step keeps for the next
+			// Gram and Newton matrices, and what one step keeps for the next
+			bytes += 8 * (7*n*n + 2*n*d)
 		}
 	case ScreenedFISTA{}.Name():
 		bytes += (8 + 4) * rows * d

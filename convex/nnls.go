@@ -281,15 +281,15 @@ func (p *coneProjector) turn(w []float64) float64 {
 	}
 	// The reflection that takes u to (rest, 0, ..., 0) is along u less that.
 	tail := dot(u[1:], u[1:])
-	if u[0] > 0 {
-		u[0] = -tail / (u[0] + rest)
-	} else {
+	switch {
+	case u[0] <= 0:
 		u[0] -= rest
+	case tail <= 1e-34*rest*rest: // it is there but for rounding, and the difference may underflow
+		return rest
+	default:
+		u[0] = -tail / (u[0] + rest)
 	}
 	length2 := u[0]*u[0] + tail
-	if length2 == 0 {
-		return rest
-	}
 	clear(w)
 	addRows(w, free, u)
 	for j, t := range u {
@@ -604,11 +604,10 @@ func (p *coneProjector) price(v []float64, bits []uint64, eps float64) float64 {
 	if p.seen {
 		// Rows have length one: none can be violated by more than it was at
 		// v0 and the way from there.
-		move := 0.0
 		for j, t := range v {
-			move += (t - p.v0[j]) * (t - p.v0[j])
+			p.w[j] = t - p.v0[j]
 		}
-		wrongSide(p.mask, bits, p.xv, float32((eps-math.Sqrt(move))/norm2(p.v0)-off))
+		wrongSide(p.mask, bits, p.xv, float32((eps-norm2(p.w))/norm2(p.v0)-off))
 		near = 0
 		for _, word := range p.mask {
 			near += mathbits.OnesCount64(word)

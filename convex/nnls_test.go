@@ -280,6 +280,47 @@ func TestConeProjectKeepsItsBasis(t *testing.T) {
 	}
 }
 
+// Rows that differ by numbers of which the squares underflow.
+func TestConeProjectUnderflow(t *testing.T) {
+	const d = 8
+	for _, tiny := range []float64{0, 1e-154, 1e-160, 1.7e-162, 1e-200} {
+		x := mat.NewDense(d, d, nil)
+		for i := range d {
+			x.Set(i, i, 1)
+		}
+		x.Set(6, 7, tiny)
+		z := []float64{-1, -1, -1, -1, -1, -1, -1, 2}
+		v := make([]float64, d)
+		p := newConeProjector(newConeData(x))
+		start := activeSet{rows: []int{0, 1, 2, 3, 4, 5, 6}, a: []float64{1, 1, 1, 1, 1, 1, 1}}
+		if _, err := p.project(v, z, []uint64{255}, &start, 1e-13, 0); err != nil || math.Abs(norm2(v)-2) > 1e-12 {
+			t.Errorf("%g: |v| is %v, want 2 (%v)", tiny, norm2(v), err)
+		}
+	}
+	// All of a problem that small.
+	rng := rand.New(rand.NewPCG(13, 14))
+	const n, m = 300, 20
+	x, z, v, bits := mat.NewDense(n, m, nil), make([]float64, m), make([]float64, m), make([]uint64, (n+63)/64)
+	for i := range x.RawMatrix().Data {
+		x.RawMatrix().Data[i] = rng.NormFloat64()
+	}
+	for i := range n {
+		if x.At(i, 0) > 0 {
+			bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	for j := range z {
+		z[j] = 1e-165 * rng.NormFloat64()
+	}
+	c := newConeData(x)
+	if _, err := newConeProjector(c).project(v, z, bits, nil, 1e-13, 0); err != nil {
+		t.Fatal(err)
+	}
+	if viol := c.violation(v, bits) * norm2(v) / norm2(z); viol > 1e-11 {
+		t.Errorf("rows are violated by %g", viol)
+	}
+}
+
 func TestConeProjectHalts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	x, bits := randomCone(rng, 0)

@@ -213,7 +213,7 @@ type ssn struct {
 	gnorm      float64
 	fplus      []float64 // predictions f⁺ of the last minimisation
 	newtons    int
-	space      *freeSpace // of the last Newton step, for the next one
+	space      *freeSpace // of an earlier Newton step, for the next one
 	damping    float64    // added to the diagonal of the Newton matrix, see damp
 
 	projectors []*coneProjector
@@ -588,13 +588,13 @@ func (s *ssn) direction(w []*ssnGroup, e *ssnEval) ([]float64, bool) {
 	if q <= denseLimit {
 		space = newFreeSpace(act, d)
 	}
-	if space != nil && s.keeps(diag) {
-		// What is the same as in the last step is there already, or will be in the
-		// next one, and costs a copy, which takes as long as some forty products.
-		space.follow(s.space)
-		F := float64(space.fresh())
-		active = math.Min(active, 2*N*F*(float64(d)+Q)+Q*Q*Q/3+40*N*Q)
-		s.space = space
+	if space != nil && s.keeps(q, diag) {
+		// What is the same as in an earlier step is there already, and costs a
+		// copy, which takes as long as some forty products.
+		if space.follow(s.space); space.known() {
+			F := float64(space.fresh())
+			active = math.Min(active, 2*N*F*(float64(d)+Q)+Q*Q*Q/3+40*N*Q)
+		}
 	} else {
 		s.space = nil
 	}
@@ -665,10 +665,11 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	}
 	var t, m blas64.General // T'E^(-1/2) and T'E⁻¹T
 	q := f.size()
-	if e := diag[0]; s.keeps(diag) {
+	if e := diag[0]; s.keeps(q, diag) {
 		if !f.gramOf(s) {
 			return false
 		}
+		s.space = f
 		t, m = f.t, newGeneral(q, q)
 		tasks(q, func(i int) {
 			row := m.Data[i*q:][:i+1]
@@ -699,7 +700,7 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	cholSolve(m, b)
 	// dir = E⁻¹(g - T b)
 	blas64.Gemv(blas.Trans, 1, t, blas64.Vector{N: q, Inc: 1, Data: b}, 0, blas64.Vector{N: n, Inc: 1, Data: tmp})
-	if s.keeps(diag) {
+	if s.keeps(q, diag) {
 		scale(half[0], tmp)
 	}
 	for i, v := range dir {
@@ -708,8 +709,10 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	return true
 }
 
-// keeps says that the space of active variables keeps what does not depend on E.
-func (s *ssn) keeps(diag []float64) bool { return s.model.samples <= denseLimit && uniform(diag) }
+// keeps says that a space of q active variables keeps what does not depend on E.
+func (s *ssn) keeps(q int, diag []float64) bool {
+	return s.model.samples <= denseLimit && q <= s.model.samples && uniform(diag)
+}
 
 // solveSampleGram forms the n×n matrix from K = XX' by Hadamard products:
 // Σ_j c_j D_j K D_j = (D diag(c) D') o K, so a group costs n² and not n² d.
@@ -717,7 +720,9 @@ func (s *ssn) solveSampleGram(act []*ssnGroup, diag, dir []float64, nact int) bo
 	n, d, k := s.model.samples, s.model.d, len(act)
 	if s.gram == nil {
 		g := newGeneral(n, n)
-		syrkLowerUntil(1, s.model.x, 0, g, s.halt)
+		if syrkLowerUntil(1, s.model.x, 0, g, s.halt); s.halted() {
+			return false
+		}
 		s.gram = g.Data
 	}
 	// Columns: k for the masks, k for the unit vectors, nact for the active rows.

@@ -43,7 +43,6 @@ func (f *freeSpace) follow(before *freeSpace) {
 	if before == nil {
 		return
 	}
-	before.before = nil
 	f.before = before
 	where := map[*ssnGroup]int{}
 	for k, g := range before.groups {
@@ -172,11 +171,13 @@ func (f *freeSpace) takeOver(s *ssn, gram blas64.General, ones []float64) {
 	q, n, b := f.size(), s.model.samples, f.before
 	var fresh []*ssnGroup
 	var rows []int // where the coordinates of the fresh groups are
+	isFresh := make([]bool, q)
 	for k, o := range f.old {
 		if o < 0 {
 			fresh = append(fresh, f.groups[k])
 			for r := f.at[k]; r < f.at[k+1]; r++ {
 				rows = append(rows, r)
+				isFresh[r] = true
 			}
 		}
 	}
@@ -224,7 +225,7 @@ func (f *freeSpace) takeOver(s *ssn, gram blas64.General, ones []float64) {
 				v := out.Data[(i-lo)*out.Stride+j]
 				if r <= i {
 					gram.Data[i*q+r] = v
-				} else {
+				} else if !isFresh[i] { // of two fresh ones the later has it
 					gram.Data[r*q+i] = v
 				}
 			}

@@ -374,7 +374,8 @@ func newtonSystems(t *testing.T, arch Arch) {
 	for i := range level {
 		level[i] = 2
 	}
-	before := newFreeSpace(act[3:], d)
+	few := 40 // no more coordinates than samples
+	before := newFreeSpace(act[3:few], d)
 	got = slices.Clone(b)
 	if !s.solveActive(before, level, got) {
 		t.Fatal("the Newton matrix is not definite")
@@ -383,6 +384,7 @@ func newtonSystems(t *testing.T, arch Arch) {
 		s.xi[i] *= 1 + 1e-4*math.Cos(float64(i))
 	}
 	act, _, b, _ = system()
+	act = act[:few]
 	slices.Reverse(act[5:15])
 	space := newFreeSpace(act, d)
 	if space.follow(before); space.fresh() == 0 || 2*space.fresh() > space.size() {
