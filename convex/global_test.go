@@ -367,7 +367,7 @@ func TestSolvePrunes(t *testing.T) {
 // A search splits neurons over cells next door, and fewer do as well, also where
 // there are fewer of them than samples.
 func TestSearchedNetworksArePruned(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
+	rng := rand.New(rand.NewPCG(8, 4)) // 36 to 40 neurons, 16 when pruned
 	p := Problem{X: randomMatrix(rng, 100, 3), Y: randomMatrix(rng, 100, 1), Arch: ReLU{}, Beta: 1}
 	var neurons []int
 	var objective []float64
