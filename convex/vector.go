@@ -18,18 +18,7 @@ func dot(a, b []float64) float64 {
 	if assembled256 && len(a) >= assembledFrom {
 		return dotAVX2(&a[0], &b[0], len(a))
 	}
-	var s0, s1, s2, s3 float64
-	for len(a) >= 4 {
-		s0 += a[0] * b[0]
-		s1 += a[1] * b[1]
-		s2 += a[2] * b[2]
-		s3 += a[3] * b[3]
-		a, b = a[4:], b[4:]
-	}
-	for i, v := range a {
-		s0 += v * b[i]
-	}
-	return (s0 + s1) + (s2 + s3)
+	return plainDot(a, b)
 }
 
 // dot32 is dot in float32.
@@ -38,7 +27,12 @@ func dot32(a, b []float32) float32 {
 	if assembled256 && len(a) >= assembledFrom {
 		return dot32AVX2(&a[0], &b[0], len(a))
 	}
-	var s0, s1, s2, s3 float32
+	return plainDot(a, b)
+}
+
+// plainDot is dot without assembly, in either precision.
+func plainDot[T float32 | float64](a, b []T) T {
+	var s0, s1, s2, s3 T
 	for len(a) >= 4 {
 		s0 += a[0] * b[0]
 		s1 += a[1] * b[1]

@@ -2,124 +2,45 @@
 
 #include "textflag.h"
 
+#define LANES 4
+#define SHIFT 3
+#define VXORP VXORPD
+#define VMOVUP VMOVUPD
+#define VFMADDP VFMADD231PD
+#define VADDP VADDPD
+#define VMOVS VMOVSD
+#define VFMADDS VFMADD231SD
+#define NEIGHBOURS \
+	VHADDPD X0, X0, X0; \
+	ADDQ $4, CX
+#define SUMS \
+	VHADDPD Y1, Y0, Y0; \
+	VHADDPD Y3, Y2, Y2; \
+	VEXTRACTF128 $1, Y0, X1; \
+	VEXTRACTF128 $1, Y2, X3; \
+	VADDPD X1, X0, X0; \
+	VADDPD X3, X2, X2
+#define TAIL \
+	VMOVDDUP (DI), X8; \
+	VMOVSD (BX), X9; \
+	VMOVHPD (BX)(R10*1), X9, X9; \
+	VFMADD231PD X9, X8, X0; \
+	VMOVSD (BX)(R10*2), X10; \
+	VMOVHPD (BX)(R11*1), X10, X10; \
+	VFMADD231PD X10, X8, X2
+#define STORE \
+	VMOVUPD X0, (DX); \
+	VMOVUPD X2, 16(DX)
+
+#include "vector_amd64.h"
+
 // func dotAVX2(a, b *float64, n int) float64
 TEXT ·dotAVX2(SB), NOSPLIT, $0-32
-	MOVQ a+0(FP), SI
-	MOVQ b+8(FP), DI
-	MOVQ n+16(FP), CX
-	VXORPD Y0, Y0, Y0
-	VXORPD Y1, Y1, Y1
-	VXORPD Y2, Y2, Y2
-	VXORPD Y3, Y3, Y3
-	SUBQ $16, CX
-	JL dotfours
-dotloop:
-	VMOVUPD (SI), Y4
-	VMOVUPD 32(SI), Y5
-	VMOVUPD 64(SI), Y6
-	VMOVUPD 96(SI), Y7
-	VFMADD231PD (DI), Y4, Y0
-	VFMADD231PD 32(DI), Y5, Y1
-	VFMADD231PD 64(DI), Y6, Y2
-	VFMADD231PD 96(DI), Y7, Y3
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $16, CX
-	JGE dotloop
-dotfours:
-	ADDQ $12, CX
-	JL dotsum
-dotfour:
-	VMOVUPD (SI), Y4
-	VFMADD231PD (DI), Y4, Y0
-	ADDQ $32, SI
-	ADDQ $32, DI
-	SUBQ $4, CX
-	JGE dotfour
-dotsum:
-	VADDPD Y1, Y0, Y0
-	VADDPD Y3, Y2, Y2
-	VADDPD Y2, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPD X1, X0, X0
-	VHADDPD X0, X0, X0
-	ADDQ $4, CX
-	JZ dotend
-dotone:
-	VMOVSD (SI), X4
-	VFMADD231SD (DI), X4, X0
-	ADDQ $8, SI
-	ADDQ $8, DI
-	DECQ CX
-	JNZ dotone
-dotend:
-	VZEROUPPER
-	MOVSD X0, ret+24(FP)
-	RET
+	DOT
 
-// func dot32AVX2(a, b *float32, n int) float32
-TEXT ·dot32AVX2(SB), NOSPLIT, $0-28
-	MOVQ a+0(FP), SI
-	MOVQ b+8(FP), DI
-	MOVQ n+16(FP), CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	SUBQ $32, CX
-	JL shorteights
-shortloop:
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	VMOVUPS 64(SI), Y6
-	VMOVUPS 96(SI), Y7
-	VFMADD231PS (DI), Y4, Y0
-	VFMADD231PS 32(DI), Y5, Y1
-	VFMADD231PS 64(DI), Y6, Y2
-	VFMADD231PS 96(DI), Y7, Y3
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $32, CX
-	JGE shortloop
-shorteights:
-	ADDQ $24, CX
-	JL shortsum
-shorteight:
-	VMOVUPS (SI), Y4
-	VFMADD231PS (DI), Y4, Y0
-	ADDQ $32, SI
-	ADDQ $32, DI
-	SUBQ $8, CX
-	JGE shorteight
-shortsum:
-	VADDPS Y1, Y0, Y0
-	VADDPS Y3, Y2, Y2
-	VADDPS Y2, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS X1, X0, X0
-	ADDQ $4, CX
-	JL shorttail
-	VMOVUPS (SI), X4
-	VFMADD231PS (DI), X4, X0
-	ADDQ $16, SI
-	ADDQ $16, DI
-	SUBQ $4, CX
-shorttail:
-	VHADDPS X0, X0, X0
-	VHADDPS X0, X0, X0
-	ADDQ $4, CX
-	JZ shortend
-shortone:
-	VMOVSS (SI), X4
-	VFMADD231SS (DI), X4, X0
-	ADDQ $4, SI
-	ADDQ $4, DI
-	DECQ CX
-	JNZ shortone
-shortend:
-	VZEROUPPER
-	MOVSS X0, ret+24(FP)
-	RET
+// func dotsAVX2(dst, rows, v *float64, n, stride, k int)
+TEXT ·dotsAVX2(SB), NOSPLIT, $0-48
+	DOTS
 
 // func axpyAVX2(alpha float64, x, y *float64, n int)
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
@@ -206,171 +127,6 @@ rotend:
 	VZEROUPPER
 	RET
 
-// func dotsAVX2(dst, rows, v *float64, n, stride, k int): k is a multiple of 4
-TEXT ·dotsAVX2(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), DX
-	MOVQ rows+8(FP), SI
-	MOVQ n+24(FP), R8
-	MOVQ stride+32(FP), R10
-	MOVQ k+40(FP), R9
-	SHLQ $3, R10
-	LEAQ (R10)(R10*2), R11
-dotsfour:
-	MOVQ v+16(FP), DI
-	MOVQ R8, CX
-	VXORPD Y0, Y0, Y0
-	VXORPD Y1, Y1, Y1
-	VXORPD Y2, Y2, Y2
-	VXORPD Y3, Y3, Y3
-	VXORPD Y4, Y4, Y4
-	VXORPD Y5, Y5, Y5
-	VXORPD Y6, Y6, Y6
-	VXORPD Y7, Y7, Y7
-	MOVQ SI, BX
-	SUBQ $8, CX
-	JL dotshalf
-dotsloop:
-	VMOVUPD (DI), Y8
-	VMOVUPD 32(DI), Y9
-	VFMADD231PD (BX), Y8, Y0
-	VFMADD231PD (BX)(R10*1), Y8, Y1
-	VFMADD231PD (BX)(R10*2), Y8, Y2
-	VFMADD231PD (BX)(R11*1), Y8, Y3
-	VFMADD231PD 32(BX), Y9, Y4
-	VFMADD231PD 32(BX)(R10*1), Y9, Y5
-	VFMADD231PD 32(BX)(R10*2), Y9, Y6
-	VFMADD231PD 32(BX)(R11*1), Y9, Y7
-	ADDQ $64, BX
-	ADDQ $64, DI
-	SUBQ $8, CX
-	JGE dotsloop
-dotshalf:
-	ADDQ $4, CX
-	JL dotssum
-	VMOVUPD (DI), Y8
-	VFMADD231PD (BX), Y8, Y0
-	VFMADD231PD (BX)(R10*1), Y8, Y1
-	VFMADD231PD (BX)(R10*2), Y8, Y2
-	VFMADD231PD (BX)(R11*1), Y8, Y3
-	ADDQ $32, BX
-	ADDQ $32, DI
-	SUBQ $4, CX
-dotssum:
-	VADDPD Y4, Y0, Y0
-	VADDPD Y5, Y1, Y1
-	VADDPD Y6, Y2, Y2
-	VADDPD Y7, Y3, Y3
-	VHADDPD Y1, Y0, Y0 // row 0, row 1, row 0, row 1
-	VHADDPD Y3, Y2, Y2
-	VEXTRACTF128 $1, Y0, X1
-	VEXTRACTF128 $1, Y2, X3
-	VADDPD X1, X0, X0
-	VADDPD X3, X2, X2
-	ADDQ $4, CX
-	JZ dotsstore
-dotsone:
-	VMOVDDUP (DI), X8
-	VMOVSD (BX), X9
-	VMOVHPD (BX)(R10*1), X9, X9
-	VFMADD231PD X9, X8, X0
-	VMOVSD (BX)(R10*2), X10
-	VMOVHPD (BX)(R11*1), X10, X10
-	VFMADD231PD X10, X8, X2
-	ADDQ $8, BX
-	ADDQ $8, DI
-	DECQ CX
-	JNZ dotsone
-dotsstore:
-	VMOVUPD X0, (DX)
-	VMOVUPD X2, 16(DX)
-	ADDQ $32, DX
-	LEAQ (SI)(R10*4), SI
-	SUBQ $4, R9
-	JG dotsfour
-	VZEROUPPER
-	RET
-
-// func dots32AVX2(dst, rows, v *float32, n, stride, k int): k is a multiple of 4
-TEXT ·dots32AVX2(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), DX
-	MOVQ rows+8(FP), SI
-	MOVQ n+24(FP), R8
-	MOVQ stride+32(FP), R10
-	MOVQ k+40(FP), R9
-	SHLQ $2, R10
-	LEAQ (R10)(R10*2), R11
-dots32four:
-	MOVQ v+16(FP), DI
-	MOVQ R8, CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ SI, BX
-	SUBQ $16, CX
-	JL dots32half
-dots32loop:
-	VMOVUPS (DI), Y8
-	VMOVUPS 32(DI), Y9
-	VFMADD231PS (BX), Y8, Y0
-	VFMADD231PS (BX)(R10*1), Y8, Y1
-	VFMADD231PS (BX)(R10*2), Y8, Y2
-	VFMADD231PS (BX)(R11*1), Y8, Y3
-	VFMADD231PS 32(BX), Y9, Y4
-	VFMADD231PS 32(BX)(R10*1), Y9, Y5
-	VFMADD231PS 32(BX)(R10*2), Y9, Y6
-	VFMADD231PS 32(BX)(R11*1), Y9, Y7
-	ADDQ $64, BX
-	ADDQ $64, DI
-	SUBQ $16, CX
-	JGE dots32loop
-dots32half:
-	ADDQ $8, CX
-	JL dots32sum
-	VMOVUPS (DI), Y8
-	VFMADD231PS (BX), Y8, Y0
-	VFMADD231PS (BX)(R10*1), Y8, Y1
-	VFMADD231PS (BX)(R10*2), Y8, Y2
-	VFMADD231PS (BX)(R11*1), Y8, Y3
-	ADDQ $32, BX
-	ADDQ $32, DI
-	SUBQ $8, CX
-dots32sum:
-	VADDPS Y4, Y0, Y0
-	VADDPS Y5, Y1, Y1
-	VADDPS Y6, Y2, Y2
-	VADDPS Y7, Y3, Y3
-	VHADDPS Y1, Y0, Y0
-	VHADDPS Y3, Y2, Y2
-	VHADDPS Y2, Y0, Y0 // one of every row, twice
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS X1, X0, X0
-	ADDQ $8, CX
-	JZ dots32store
-dots32one:
-	VBROADCASTSS (DI), X8
-	VMOVSS (BX), X9
-	VINSERTPS $0x10, (BX)(R10*1), X9, X9
-	VINSERTPS $0x20, (BX)(R10*2), X9, X9
-	VINSERTPS $0x30, (BX)(R11*1), X9, X9
-	VFMADD231PS X9, X8, X0
-	ADDQ $4, BX
-	ADDQ $4, DI
-	DECQ CX
-	JNZ dots32one
-dots32store:
-	VMOVUPS X0, (DX)
-	ADDQ $16, DX
-	LEAQ (SI)(R10*4), SI
-	SUBQ $4, R9
-	JG dots32four
-	VZEROUPPER
-	RET
-
 // func sumAVX2(v, rows, c *float64, d, k int): k is a multiple of 4
 TEXT ·sumAVX2(SB), NOSPLIT, $0-40
 	MOVQ rows+8(FP), SI
@@ -425,47 +181,6 @@ sumnext:
 	LEAQ (SI)(R10*4), SI
 	SUBQ $4, R9
 	JG sumfour
-	VZEROUPPER
-	RET
-
-// func wrongSideAVX2(mask, bits *uint64, t *float32, least float32, words int)
-TEXT ·wrongSideAVX2(SB), NOSPLIT, $0-40
-	MOVQ mask+0(FP), DX
-	MOVQ bits+8(FP), DI
-	MOVQ t+16(FP), SI
-	VBROADCASTSS least+24(FP), Y0
-	MOVQ words+32(FP), R9
-	VXORPS Y1, Y1, Y1
-	VSUBPS Y0, Y1, Y1 // -least
-wrongword:
-	XORQ R10, R10 // below -least
-	XORQ R11, R11 // above least
-	MOVQ $8, CX
-wrongeight:
-	VMOVUPS (SI), Y2
-	VCMPPS $0x11, Y1, Y2, Y3
-	VCMPPS $0x1e, Y0, Y2, Y4
-	VMOVMSKPS Y3, AX
-	VMOVMSKPS Y4, BX
-	SHRQ $8, R10
-	SHRQ $8, R11
-	SHLQ $56, AX
-	SHLQ $56, BX
-	ORQ AX, R10
-	ORQ BX, R11
-	ADDQ $32, SI
-	DECQ CX
-	JNZ wrongeight
-	MOVQ (DI), AX
-	ANDQ AX, R10
-	NOTQ AX
-	ANDQ AX, R11
-	ORQ R11, R10
-	MOVQ R10, (DX)
-	ADDQ $8, DX
-	ADDQ $8, DI
-	DECQ R9
-	JNZ wrongword
 	VZEROUPPER
 	RET
 
