@@ -18,10 +18,10 @@ import (
 // every row was scaled to length one; a zero row of X constrains nothing.
 type coneData struct {
 	n, d  int
-	x     blas64.General // n×d
-	inv   []float64      // n reciprocal row norms, 0 for a zero row
-	short func() []float32
-	halt  func() bool // ends projections with errHalted; may be nil
+	x     blas64.General   // n×d
+	inv   []float64        // n reciprocal row norms, 0 for a zero row
+	short func() []float32 // shorten, once it is needed
+	halt  func() bool      // ends projections with errHalted; may be nil
 }
 
 var errHalted = errors.New("convex: cone projection: ended before it was done")
@@ -229,10 +229,11 @@ func (p *coneProjector) push(bits []uint64, i int) bool {
 		for j, g := range p.c0[:k] {
 			p.r[j*d+k] = g
 		}
-		if rest = p.turn(w); rest < dependent {
-			return false
-		}
-	} else if rest = p.orthogonalise(w); rest < dependent {
+		rest = p.turn(w)
+	} else {
+		rest = p.orthogonalise(w)
+	}
+	if rest < dependent {
 		return false
 	}
 	p.r[k*d+k] = rest

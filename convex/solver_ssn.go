@@ -460,17 +460,19 @@ func (s *ssn) minimise(w []*ssnGroup, enough func(it int, gnorm, move float64) b
 // longest of the steps 1, 1/2, 1/4, ... for which Psi falls enough. It returns no
 // point when there is none.
 func (s *ssn) lineSearch(w []*ssnGroup, e *ssnEval, dir []float64, slope float64) (ne *ssnEval, t float64, err error) {
+	blurred := e.blurred(slope)
 	for t = 1; t > 1e-12; t /= 2 {
 		xi := append([]float64(nil), e.xi...)
 		axpy(t, dir, xi)
-		most := e.val + 1e-4*t*slope
-		if e.blurred(slope) {
+		enough := e.val + 1e-4*t*slope
+		most := enough
+		if blurred { // then the gradient may decide, which takes all of the evaluation
 			most = math.Inf(1)
 		}
 		if ne, err = s.evalUpTo(w, xi, most); err != nil {
 			return nil, 0, err
 		}
-		if ne != nil && (ne.val <= e.val+1e-4*t*slope || e.blurred(slope) && ne.gnorm <= 0.9*e.gnorm) {
+		if ne != nil && (ne.val <= enough || blurred && ne.gnorm <= 0.9*e.gnorm) {
 			return ne, t, nil
 		}
 	}
@@ -665,7 +667,8 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	}
 	var t, m blas64.General // T'E^(-1/2) and T'E⁻¹T
 	q := f.size()
-	if e := diag[0]; s.keeps(q, diag) {
+	keeps := s.keeps(q, diag)
+	if keeps {
 		if !f.gramOf(s) {
 			return false
 		}
@@ -674,7 +677,7 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 		tasks(q, func(i int) {
 			row := m.Data[i*q:][:i+1]
 			for j, v := range f.gram.Data[i*q:][:i+1] {
-				row[j] = v / e
+				row[j] = v / diag[0]
 			}
 		})
 		scale(half[0], tmp) // what t lacks
@@ -700,7 +703,7 @@ func (s *ssn) solveActive(f *freeSpace, diag, dir []float64) bool {
 	cholSolve(m, b)
 	// dir = E⁻¹(g - T b)
 	blas64.Gemv(blas.Trans, 1, t, blas64.Vector{N: q, Inc: 1, Data: b}, 0, blas64.Vector{N: n, Inc: 1, Data: tmp})
-	if s.keeps(q, diag) {
+	if keeps {
 		scale(half[0], tmp)
 	}
 	for i, v := range dir {
